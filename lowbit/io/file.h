@@ -1,0 +1,54 @@
+// Files: mapped for reading, atomic for writing.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace lowbit {
+
+// A whole file mapped read-only. Throws Error naming the path.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+  // Drops the resident pages that lie wholly inside `part` (a span of bytes()).
+  void Release(std::span<const std::byte> part) const;
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Reads a whole file (text, JSON); throws Error naming the path. `limit` guards against absurd sizes.
+std::string ReadFile(const std::filesystem::path& path, size_t limit = size_t{1} << 31);
+
+// Writes under a temporary name in the same folder; Commit() flushes to disk and renames to the final name.
+// Destroyed without Commit, the temporary file is removed: nothing half-written ever bears the final name.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Write(std::span<const std::byte> bytes);
+  void Write(std::string_view text);
+  size_t written() const { return written_; }
+  void Commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int file_ = -1;
+  size_t written_ = 0;
+};
+
+}  // namespace lowbit
