@@ -87,7 +87,9 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+void AtomicFile::Write(std::string_view text) {
+  Write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::Commit() {
   const bool flushed = fsync(file_) == 0 || errno == EINVAL;
