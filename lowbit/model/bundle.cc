@@ -58,17 +58,27 @@ json ParseMetadata(const SafetensorsFile& file, const std::string& key) {
 BundleWriter::BundleWriter(const std::filesystem::path& path, const BundleHeader& header)
     : header_(header), writer_(std::make_unique<SafetensorsWriter>(path, Declare(header), Describe(header))) {}
 
-void BundleWriter::Write(const std::string& name, const QuantizedMatrix& matrix) {
+void BundleWriter::WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows, int64_t cols,
+                               std::span<const uint8_t> bytes, std::span<const int32_t> order) {
   const auto found = header_.packed.find(name);
   if (found == header_.packed.end()) Fail("bundle: {} was not declared as packed", name);
   const PackedEntry& entry = found->second;
-  if (!(entry.format == matrix.format) || entry.rows != matrix.rows || entry.cols != matrix.cols ||
-      entry.ordered == matrix.order.empty()) {
-    Fail("bundle: {} is {} of {} x {}, declared was {} of {} x {}", name, NameOf(matrix.format), matrix.rows, matrix.cols,
+  if (!(entry.format == format) || entry.rows != rows || entry.cols != cols || entry.ordered == order.empty()) {
+    Fail("bundle: {} is {} of {} x {}, declared was {} of {} x {}", name, NameOf(format), rows, cols,
          NameOf(entry.format), entry.rows, entry.cols);
   }
-  writer_->Write(name, std::as_bytes(std::span(Pack(matrix))));
-  if (entry.ordered) writer_->Write(name + std::string(kOrderSuffix), std::as_bytes(std::span(matrix.order)));
+  writer_->Write(name, std::as_bytes(bytes));
+  if (entry.ordered) writer_->Write(name + std::string(kOrderSuffix), std::as_bytes(order));
+}
+
+void BundleWriter::Write(const std::string& name, const QuantizedMatrix& matrix) {
+  WritePacked(name, matrix.format, matrix.rows, matrix.cols, Pack(matrix), matrix.order);
+}
+
+void BundleWriter::Write(const std::string& name, const Matrix& matrix) {
+  const auto* format = std::get_if<IntegerFormat>(&matrix.format);
+  if (format == nullptr) Fail("bundle: {} is not packed", name);
+  WritePacked(name, *format, matrix.rows, matrix.cols, {matrix.bytes, matrix.size}, matrix.order);
 }
 
 void BundleWriter::Write(const std::string& name, std::span<const float> values) {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ class BundleWriter {
 
   // `matrix.order` must be empty unless the entry is ordered. Throws when format or shape are not those declared.
   void Write(const std::string& name, const QuantizedMatrix& matrix);
+  // The bytes of an already packed matrix.
+  void Write(const std::string& name, const Matrix& matrix);
   // Values are rounded to the declared type.
   void Write(const std::string& name, std::span<const float> values);
   // Writes the tables, checks that nothing is missing, gives the file its name.
@@ -57,6 +60,9 @@ class BundleWriter {
   size_t file_bytes() const { return writer_->file_bytes(); }
 
  private:
+  void WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows, int64_t cols,
+                   std::span<const uint8_t> bytes, std::span<const int32_t> order);
+
   BundleHeader header_;
   std::unique_ptr<SafetensorsWriter> writer_;
 };
