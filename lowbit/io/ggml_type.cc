@@ -33,6 +33,20 @@ constexpr auto kTypes = [] {
   return types;
 }();
 
+struct PlainNumber {
+  DType type;
+  uint32_t number;
+};
+
+constexpr std::array<PlainNumber, 8> kPlainNumbers = {{{DType::kF32, 0},
+                                                       {DType::kF16, 1},
+                                                       {DType::kI8, 24},
+                                                       {DType::kI16, 25},
+                                                       {DType::kI32, 26},
+                                                       {DType::kI64, 27},
+                                                       {DType::kF64, 28},
+                                                       {DType::kBF16, 30}}};
+
 const Entry& Find(GgmlType type) {
   for (const Entry& entry : kEntries) {
     if (entry.type == type) return entry;
@@ -67,6 +81,24 @@ BlockSize BlockSizeOf(const StoredType& type) {
 std::string_view NameOf(const StoredType& type) {
   if (const auto* plain = std::get_if<DType>(&type)) return NameOf(*plain);
   return NameOf(std::get<GgmlType>(type));
+}
+
+std::optional<uint32_t> GgufNumberOf(const StoredType& type) {
+  if (const auto* blocked = std::get_if<GgmlType>(&type)) return static_cast<uint32_t>(*blocked);
+  for (const PlainNumber& plain : kPlainNumbers) {
+    if (plain.type == std::get<DType>(type)) return plain.number;
+  }
+  return std::nullopt;
+}
+
+std::optional<StoredType> StoredTypeFromGguf(uint32_t number) {
+  for (const PlainNumber& plain : kPlainNumbers) {
+    if (plain.number == number) return plain.type;
+  }
+  for (const Entry& entry : kEntries) {
+    if (static_cast<uint32_t>(entry.type) == number) return entry.type;
+  }
+  return std::nullopt;
 }
 
 std::optional<size_t> StoredBytes(const StoredType& type, std::span<const int64_t> shape) {

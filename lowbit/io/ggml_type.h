@@ -27,6 +27,11 @@ std::span<const GgmlType> AllGgmlTypes();
 BlockSize BlockSizeOf(const StoredType& type);
 std::string_view NameOf(const StoredType& type);
 
+// The type's number in a GGUF file and back; nothing for types that GGUF does not have or that are not
+// supported.
+std::optional<uint32_t> GgufNumberOf(const StoredType& type);
+std::optional<StoredType> StoredTypeFromGguf(uint32_t number);
+
 // Bytes of a tensor; nothing when the element count or the byte count exceeds 2^63 - 1, a dimension is
 // negative, or the innermost dimension is not a whole number of blocks.
 std::optional<size_t> StoredBytes(const StoredType& type, std::span<const int64_t> shape);

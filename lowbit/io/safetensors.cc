@@ -295,17 +295,18 @@ std::unique_ptr<TensorSource> OpenSafetensors(const fs::path& path) {
 
 SafetensorsWriter::SafetensorsWriter(const fs::path& path, std::vector<Tensor> tensors,
                                      const Metadata& metadata, const Options& options)
-    : where_(path.string()), file_(path) {
+    : file_(path) {
+  const std::string& where = file_.where();
   const size_t alignment = options.alignment;
   if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
-    Fail("{}: alignment {} is not a power of two", where_, alignment);
+    Fail("{}: alignment {} is not a power of two", where, alignment);
   }
   std::vector<std::pair<Tensor, size_t>> sized;
   for (Tensor& t : tensors) {
     const auto size = StoredBytes(t.type, t.shape);
-    if (!size) Fail("{}: tensor {} has an impossible shape", where_, t.name);
+    if (!size) Fail("{}: tensor {} has an impossible shape", where, t.name);
     if (t.name == "__metadata__" || IsPadding(t.name))
-      Fail("{}: the tensor name {} is reserved", where_, t.name);
+      Fail("{}: the tensor name {} is reserved", where, t.name);
     sized.emplace_back(std::move(t), *size);
   }
   std::stable_sort(sized.begin(), sized.end(), [&](const auto& a, const auto& b) {
@@ -327,49 +328,23 @@ SafetensorsWriter::SafetensorsWriter(const fs::path& path, std::vector<Tensor> t
       declare({fmt::format("{}{}", kPaddingPrefix, paddings++), DType::kU8, {static_cast<int64_t>(gap)}},
               gap);
     }
-    if (!places_.try_emplace(t.name, Place{offset, size, 0}).second) {
-      Fail("{}: tensor {} is declared twice", where_, t.name);
-    }
+    file_.Declare(t.name, offset, size);
     declare(t, size);
   }
   std::string text;
   try {
     text = header.dump();
   } catch (const json::exception& error) {
-    Fail("{}: a name or metadata value is not UTF-8: {}", where_, error.what());
+    Fail("{}: a name or metadata value is not UTF-8: {}", where, error.what());
   }
   const size_t header_alignment = std::max(alignment, size_t{8});
   const size_t data_begin =
       (sizeof(uint64_t) + text.size() + header_alignment - 1) / header_alignment * header_alignment;
   text.resize(data_begin - sizeof(uint64_t), ' ');
-  if (text.size() > kHeaderLimit) Fail("{}: a header of {} bytes is too long", where_, text.size());
+  if (text.size() > kHeaderLimit) Fail("{}: a header of {} bytes is too long", where, text.size());
   const uint64_t length = text.size();
-  file_.Write(std::as_bytes(std::span(&length, 1)));
-  file_.Write(text);
-  for (auto& [name, place] : places_) place.begin += data_begin;
-  file_bytes_ = data_begin + offset;
-}
-
-void SafetensorsWriter::Write(const std::string& name, std::span<const std::byte> bytes) {
-  const auto found = places_.find(name);
-  if (found == places_.end()) Fail("{}: tensor {} was not declared", where_, name);
-  Place& place = found->second;
-  if (bytes.size() > place.size - place.written) {
-    Fail("{}: tensor {} gets {} bytes, its shape needs {}", where_, name, place.written + bytes.size(),
-         place.size);
-  }
-  file_.WriteAt(place.begin + place.written, bytes);
-  place.written += bytes.size();
-}
-
-void SafetensorsWriter::Finish() {
-  for (const auto& [name, place] : places_) {
-    if (place.written != place.size) {
-      Fail("{}: tensor {} got {} bytes of {}", where_, name, place.written, place.size);
-    }
-  }
-  file_.Resize(file_bytes_);
-  file_.Commit();
+  std::string head(reinterpret_cast<const char*>(&length), sizeof(length));
+  file_.WriteHead(head + text, offset);
 }
 
 void WriteSafetensors(const fs::path& path, const TensorSource& source, const Metadata& metadata) {

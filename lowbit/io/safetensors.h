@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lowbit/io/file.h"
+#include "lowbit/io/sectioned_file.h"
 #include "lowbit/io/tensor_source.h"
 
 namespace lowbit {
@@ -103,21 +104,15 @@ class SafetensorsWriter {
                     const Options& options);
 
   // Appends to the tensor. Throws when the name was not declared or the tensor would overflow.
-  void Write(const std::string& name, std::span<const std::byte> bytes);
+  void Write(const std::string& name, std::span<const std::byte> bytes) { file_.Write(name, bytes); }
   // Throws when a tensor is incomplete; flushes and renames.
-  void Finish();
+  void Finish() { file_.Finish(); }
 
   // Size of the finished file.
-  size_t file_bytes() const { return file_bytes_; }
+  size_t file_bytes() const { return file_.file_bytes(); }
 
  private:
-  struct Place {
-    size_t begin, size, written;
-  };
-  std::string where_;
-  AtomicFile file_;
-  std::unordered_map<std::string, Place> places_;
-  size_t file_bytes_ = 0;
+  SectionedFile file_;
 };
 
 // Writes all (plain) tensors of a source.
