@@ -72,7 +72,7 @@ void AddLlamaCpp(const Tokenizer& tokenizer, const std::string& text, const Scor
 std::vector<std::string> ReadEntries(const std::filesystem::path& path) {
   const std::string text = ReadFile(path);
   if (text.empty()) Fail("{}: the text is empty", path.string());
-  if (const size_t bad = FindInvalidUtf8(text); bad != std::string::npos) {
+  if (const size_t bad = FirstInvalidUtf8(text); bad != std::string::npos) {
     Fail("{}: not UTF-8: byte {} (0x{:02x}) begins no character", path.string(), bad, static_cast<uint8_t>(text[bad]));
   }
   if (path.extension() != ".json") return {text};
