@@ -281,12 +281,12 @@ Unigram ReadUnigram(const Json& model) {
   return Unigram(Vocabulary(std::move(pieces)), std::move(scores), std::move(usable), options);
 }
 
-TokenModel ReadModel(const Json& root) {
+TokenModel ReadModel(const Json& root, const Json& config) {
   const Json* model = Member(root, "model");
   if (!model) Fail("tokenizer.json: 'model' is missing");
   std::string type = Text(*model, "type", "");
   if (type.empty()) type = model->contains("merges") ? "BPE" : "Unigram";  // files older than the field
-  if (type == "BPE") return ReadBpe(*model, Member(root, "lowbit"));
+  if (type == "BPE") return ReadBpe(*model, Member(config, "lowbit"));
   if (type == "Unigram") return ReadUnigram(*model);
   Fail("tokenizer.json: model '{}' is not supported; known: BPE, Unigram", type);
 }
@@ -364,17 +364,12 @@ int32_t NamedToken(const TokenizerPipeline& pipe, const Json& config, const char
   return value && value->is_string() ? pipe.Find(value->get_ref<const std::string&>()) : -1;
 }
 
-void ReadSpecialIds(const Json& root, const HuggingFaceTexts& beside, TokenizerPipeline& pipe) {
-  if (const Json* own = Member(root, "lowbit")) {
-    if (const Json* bos = Member(*own, "bos")) pipe.bos = TokenId(*bos, "bos");
-    if (const Json* unknown = Member(*own, "unknown")) pipe.unknown = TokenId(*unknown, "unknown");
+void ReadSpecialIds(const Json& config, const Json& map, TokenizerPipeline& pipe) {
+  if (const Json* own = Member(config, "lowbit")) {
     if (const Json* eos = Member(*own, "eos"); eos && eos->is_array()) {
       for (const Json& id : *eos) pipe.eos.push_back(TokenId(id, "eos"));
     }
   }
-  Json config, map;
-  if (!beside.tokenizer_config.empty()) config = Parse(beside.tokenizer_config, "tokenizer_config.json");
-  if (!beside.special_tokens_map.empty()) map = Parse(beside.special_tokens_map, "special_tokens_map.json");
   for (const Json* source : {&config, &map}) {
     if (pipe.bos < 0) pipe.bos = NamedToken(pipe, *source, "bos_token");
     if (pipe.unknown < 0) pipe.unknown = NamedToken(pipe, *source, "unk_token");
@@ -395,7 +390,7 @@ void ReadSpecialIds(const Json& root, const HuggingFaceTexts& beside, TokenizerP
     set(pipe.suffix, Member(config, "add_eos_token"), pipe.eos.empty() ? -1 : pipe.eos[0]);
   }
   // Without a configuration the post-processor and the usual names tell.
-  if (pipe.bos < 0 && beside.tokenizer_config.empty() && !pipe.prefix.empty()) pipe.bos = pipe.prefix.front();
+  if (pipe.bos < 0 && config.is_null() && !pipe.prefix.empty()) pipe.bos = pipe.prefix.front();
   if (pipe.eos.empty() && !pipe.suffix.empty()) pipe.eos = {pipe.suffix.back()};
   if (pipe.eos.empty()) {
     for (const char* usual :
@@ -411,7 +406,10 @@ void ReadSpecialIds(const Json& root, const HuggingFaceTexts& beside, TokenizerP
 Tokenizer Tokenizer::FromHuggingFace(std::string_view tokenizer_json, const HuggingFaceTexts& beside) {
   const Json root = Parse(tokenizer_json, "tokenizer.json");
   if (!root.is_object()) Fail("tokenizer.json: not an object");
-  auto pipe = std::make_shared<TokenizerPipeline>(ReadModel(root));
+  Json config, map;
+  if (!beside.tokenizer_config.empty()) config = Parse(beside.tokenizer_config, "tokenizer_config.json");
+  if (!beside.special_tokens_map.empty()) map = Parse(beside.special_tokens_map, "special_tokens_map.json");
+  auto pipe = std::make_shared<TokenizerPipeline>(ReadModel(root, config));
   ReadAddedTokens(root, *pipe);
   ForEachStep(Member(root, "normalizer"), "normalizers", 0, [&](const Json& step, const std::string& type) {
     ReadNormalizer(step, type, pipe->normalizer);
@@ -426,7 +424,7 @@ Tokenizer Tokenizer::FromHuggingFace(std::string_view tokenizer_json, const Hugg
   pipe->has_decoder = Member(root, "decoder") != nullptr;
   if (const auto* bpe = std::get_if<Bpe>(&pipe->model)) pipe->unknown = bpe->options().unknown;
   if (const auto* unigram = std::get_if<Unigram>(&pipe->model)) pipe->unknown = unigram->options().unknown;
-  ReadSpecialIds(root, beside, *pipe);
+  ReadSpecialIds(config, map, *pipe);
   pipe->Finish();
   return Tokenizer(std::move(pipe));
 }

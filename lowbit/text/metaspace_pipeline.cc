@@ -36,7 +36,8 @@ Tokenizer MakeMetaspaceTokenizer(MetaspaceModel model) {
     if (kind == PieceKind::kControl || kind == PieceKind::kUnknown || kind == PieceKind::kUserDefined) {
       AddedToken token;
       token.id = static_cast<int32_t>(i);
-      token.content = kind == PieceKind::kUserDefined ? WithSpaces(model.pieces[i]) : model.pieces[i];
+      const bool escaped = kind == PieceKind::kUserDefined && model.escaped_user_defined;
+      token.content = escaped ? WithSpaces(model.pieces[i]) : model.pieces[i];
       token.special = kind != PieceKind::kUserDefined;
       added.push_back(std::move(token));
     }

@@ -23,9 +23,10 @@ struct MetaspaceModel {
   int32_t unknown = -1, bos = -1;
   std::vector<int32_t> eos;
   bool add_bos = false, add_eos = false;
-  bool add_prefix_space = true;  // sentencepiece: add_dummy_prefix
-  bool collapse_spaces = false;  // sentencepiece: remove_extra_whitespaces
-  std::string charsmap;          // sentencepiece: precompiled_charsmap, empty for none
+  bool add_prefix_space = true;       // sentencepiece: add_dummy_prefix
+  bool collapse_spaces = false;       // sentencepiece: remove_extra_whitespaces
+  bool escaped_user_defined = false;  // user-defined pieces spell spaces as U+2581; the text has spaces
+  std::string charsmap;               // sentencepiece: precompiled_charsmap, empty for none
 };
 
 // Control and user-defined pieces become added tokens. Throws Error when the lists differ in length.

@@ -103,9 +103,8 @@ void SplitCharacters(Words& words, SplitBehavior behavior, Is is) {
   });
 }
 
-const Regex& Gpt2Pattern() {
-  static const Regex pattern(
-      "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
+const Regex& Gpt2Regex() {
+  static const Regex pattern{std::string(Gpt2Pattern())};
   return pattern;
 }
 
@@ -143,7 +142,7 @@ struct Apply {
     }
     if (step.use_regex) {
       SplitWords(words, SplitBehavior::kIsolated, false,
-                 [](std::string_view word, const auto& visit) { Gpt2Pattern().ForEachMatch(word, visit); });
+                 [](std::string_view word, const auto& visit) { Gpt2Regex().ForEachMatch(word, visit); });
     }
     RewriteWords(words, [](std::string_view word, size_t, std::string& out) {
       for (const char c : word) AppendUtf8(out, ByteCharacters()[static_cast<uint8_t>(c)]);
@@ -198,6 +197,10 @@ Words ApplyPreTokenizer(const PreTokenizer& steps, std::string text, const PreTo
   if (!words.text.empty()) words.ranges.push_back({0, words.text.size()});
   for (const PreTokenizerStep& step : steps) std::visit(Apply{words, options}, step);
   return words;
+}
+
+std::string_view Gpt2Pattern() {
+  return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 }
 
 const std::array<char32_t, 256>& ByteCharacters() {

@@ -64,6 +64,9 @@ struct PreTokenizeOptions {
 };
 Words ApplyPreTokenizer(const PreTokenizer& steps, std::string text, const PreTokenizeOptions& options);
 
+// The pattern inside ByteLevel with use_regex.
+std::string_view Gpt2Pattern();
+
 // GPT-2's map between bytes and printable characters: "!".."~", "¡".."¬", "®".."ÿ" stand for themselves, the
 // other 68 bytes become U+0100 onwards in order.
 const std::array<char32_t, 256>& ByteCharacters();

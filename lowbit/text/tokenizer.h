@@ -51,6 +51,10 @@ struct DecodeOptions {
 struct HuggingFaceTexts {
   std::string tokenizer_config, special_tokens_map;
 };
+struct HuggingFaceTokenizer {
+  std::string tokenizer_json;
+  HuggingFaceTexts beside;
+};
 
 class Tokenizer {
  public:
@@ -86,10 +90,11 @@ class Tokenizer {
   // files).
   Tokenizer WithEos(std::vector<int32_t> eos) const;
 
-  // A tokenizer.json with this tokenizer's behaviour, readable by Hugging Face's packages and by
-  // FromHuggingFace. What that format has no place for (bos, eos, scores of a scored BPE) is under the key
-  // "lowbit".
-  std::string ToHuggingFace() const;
+  // A tokenizer.json with this tokenizer's behaviour, readable by Hugging Face's packages, and a
+  // tokenizer_config.json with the special tokens; what neither has a place for (further end tokens, scores
+  // of a scored BPE, which tokenizer.json holds as merges) is under the key "lowbit" of the latter.
+  // FromHuggingFace of both gives the same tokenizer.
+  HuggingFaceTokenizer ToHuggingFace() const;
   // For GGUF files: model "llama" for BPE over text with spaces as U+2581 (scores = minus merge rank if the
   // tokenizer has merges), "gpt2" for byte-level BPE whose pre-tokenizer has a name in llama.cpp.
   // Throws Error when GGUF cannot express the tokenizer.
