@@ -67,6 +67,7 @@ TEST(GptqGgml, DiagonalHessianEqualsWeightedRoundingBitForBit) {
       GptqGgmlOptions options;
       options.type = type;
       options.order = order;
+      options.search_weight = SearchWeight::kHessianDiagonal;
       const GgmlCodes a = SolveGptqGgml<float>(View(w, rows), View(h, columns), options).matrix;
       std::vector<float> importance = Diagonal(h, columns);
       const GgmlCodes b = RoundToGgml<float>(View(w, rows), type, importance);
@@ -76,6 +77,21 @@ TEST(GptqGgml, DiagonalHessianEqualsWeightedRoundingBitForBit) {
       EXPECT_EQ(a.scale, b.scale) << GridOf(type).name;
       EXPECT_EQ(a.min, b.min) << GridOf(type).name;
     }
+  }
+}
+
+TEST(GptqGgml, PivotWeightsLeaveLessErrorThanTheDiagonal) {
+  const int64_t rows = 96, columns = 512;
+  const std::vector<double> w = RandomWeights<double>(rows, columns, 7),
+                            h = RandomHessian<double>(columns, 8);
+  for (const GgmlGridType type :
+       {GgmlGridType::kQ2_K, GgmlGridType::kQ3_K, GgmlGridType::kQ4_0, GgmlGridType::kQ4_K}) {
+    GptqGgmlOptions options;
+    options.type = type;
+    const double pivot = SolveGptqGgml<double>(View(w, rows), View(h, columns), options).loss;
+    options.search_weight = SearchWeight::kHessianDiagonal;
+    EXPECT_LT(pivot, SolveGptqGgml<double>(View(w, rows), View(h, columns), options).loss)
+        << GridOf(type).name;
   }
 }
 
