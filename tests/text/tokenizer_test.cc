@@ -105,8 +105,9 @@ TEST_P(Families, SurvivesGguf) {
   const Tokenizer read = Tokenizer::FromGguf(vocabulary);
   EXPECT_EQ(read.vocab_size(), family.tokenizer.vocab_size());
   EXPECT_EQ(read.add_bos(), family.tokenizer.add_bos());
-  // A GGUF prefix space follows every control token, this tokenizer's only the start of the text.
-  if (family.name == "mistral-v3") {
+  // A GGUF prefix space follows every control token, Mistral's only the start of the text; scores let the
+  // added U+2581 runs of this small Gemma be made by merges that its tokenizer.json does not have.
+  if (family.name == "mistral-v3" || family.name == "gemma3") {
     const std::string text = family.text.substr(0, 50);
     EXPECT_EQ(read.Encode(text), family.tokenizer.Encode(text));
     return;
