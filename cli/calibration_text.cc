@@ -1,7 +1,7 @@
 #include "cli/calibration_text.h"
 
 #include "lowbit/base/error.h"
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 
 namespace lowbit::cli {
 

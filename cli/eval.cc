@@ -6,7 +6,7 @@
 #include "cli/command.h"
 #include "lowbit/base/error.h"
 #include "lowbit/model/ledger.h"
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 #include "lowbit/report/table.h"
 
 namespace lowbit::cli {

@@ -36,6 +36,15 @@ int Run(int argc, char** argv) {
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
   add("list", "Formats, methods, kernels, model families", AddList);
   app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
+  if (argc > 1 && argv[1][0] != '-') {
+    std::string known;
+    bool found = false;
+    for (const CLI::App* command : app.get_subcommands({})) {
+      found |= command->get_name() == argv[1];
+      known += " " + command->get_name();
+    }
+    if (!found) FailUsage("no command \"{}\"; known:{}", argv[1], known);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

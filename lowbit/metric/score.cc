@@ -1,4 +1,4 @@
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 
 #include <algorithm>
 #include <chrono>
