@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "lowbit/base/float16.h"
 #include "lowbit/kernel/packed_matrix.h"
@@ -32,70 +33,64 @@ void RowOfTile(const uint8_t* tile, int row, uint8_t* codes) {
 }
 
 template <int kBits>
-void DequantizeRow(const PackedMatrix& m, int64_t row, float* out) {
-  const PackedLayout& l = m.layout;
-  const IntegerFormat& f = m.format;
-  const int64_t panel = row / kPanelRows, width = std::min<int64_t>(kTileColumns, f.group == 0 ? 32 : f.group);
-  const auto r = static_cast<int>(row % kPanelRows);
-  const auto half = [&](size_t section, int64_t index) {
-    uint16_t bits;
-    std::memcpy(&bits, m.bytes + section + 2 * (index * kPanelRows + r), 2);
-    return F16ToFloat(bits);
-  };
-  const uint8_t* tile = m.bytes + l.codes + panel * l.tiles * 64 * kBits;
-  alignas(64) uint8_t codes[kTileColumns];
-  int64_t known = -1;  // the group whose numbers are at hand
-  float a = 0, offset = 0;
-  for (int64_t t = 0; t < l.tiles; ++t, tile += 64 * kBits) {
-    RowOfTile<kBits>(tile, r, codes);
-    for (int64_t from = 0; from < kTileColumns; from += width) {
-      const int64_t column = t * kTileColumns + from, stop = std::min(width, m.cols - column);
-      if (stop <= 0) break;
-      const int64_t group = f.group == 0 ? 0 : column / f.group;
-      if (group != known) {
-        known = group;
-        const int64_t at = panel * l.groups + group, super = panel * l.supers + column / kSuperColumns;
-        const int64_t byte = at * kPanelRows + r;
-        a = f.scale == ScaleKind::kF16 ? half(l.scale, at)
-                                       : half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + byte]);
-        if (f.offset == OffsetKind::kCentre) offset = static_cast<float>(1 << (kBits - 1));
-        if (f.offset == OffsetKind::kZeroPoint) offset = m.bytes[l.offset + byte];
-        if (f.offset == OffsetKind::kMinF16) offset = half(l.offset, at);
-        if (f.offset == OffsetKind::kSuperMin) offset = -(half(l.super_min, super) * m.bytes[l.offset + byte]);
-      }
-      float* to = out + column;
-      if (f.offset == OffsetKind::kCentre || f.offset == OffsetKind::kZeroPoint) {
-        for (int64_t c = 0; c < stop; ++c) to[c] = a * (static_cast<float>(codes[from + c]) - offset);
-      } else {
-        for (int64_t c = 0; c < stop; ++c) to[c] = a * static_cast<float>(codes[from + c]) + offset;
-      }
-    }
+void UnpackRowOf(const PackedMatrix& m, int64_t row, uint8_t* codes) {
+  const uint8_t* tile = m.bytes + m.layout.codes + row / kPanelRows * m.layout.tiles * 64 * kBits;
+  for (int64_t t = 0; t < m.layout.tiles; ++t, tile += 64 * kBits) {
+    RowOfTile<kBits>(tile, static_cast<int>(row % kPanelRows), codes + t * kTileColumns);
   }
 }
 
 }  // namespace
 
+void UnpackRow(const PackedMatrix& m, int64_t row, uint8_t* codes) {
+  switch (m.format.bits) {
+    case 2: return UnpackRowOf<2>(m, row, codes);
+    case 3: return UnpackRowOf<3>(m, row, codes);
+    case 4: return UnpackRowOf<4>(m, row, codes);
+    case 5: return UnpackRowOf<5>(m, row, codes);
+    case 6: return UnpackRowOf<6>(m, row, codes);
+    default: return UnpackRowOf<8>(m, row, codes);
+  }
+}
+
+GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t column) {
+  const PackedLayout& l = m.layout;
+  const IntegerFormat& f = m.format;
+  const int64_t panel = row / kPanelRows, r = row % kPanelRows;
+  const auto half = [&](size_t section, int64_t index) {
+    uint16_t bits;
+    std::memcpy(&bits, m.bytes + section + 2 * (index * kPanelRows + r), 2);
+    return F16ToFloat(bits);
+  };
+  const int64_t at = panel * l.groups + (f.group == 0 ? 0 : column / f.group);
+  const int64_t super = panel * l.supers + column / kSuperColumns, byte = at * kPanelRows + r;
+  GroupNumbers n;
+  n.scale = f.scale == ScaleKind::kF16 ? half(l.scale, at)
+                                       : half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + byte]);
+  switch (f.offset) {
+    case OffsetKind::kCentre: n.offset = static_cast<float>(1 << (f.bits - 1)); break;
+    case OffsetKind::kZeroPoint: n.offset = m.bytes[l.offset + byte]; break;
+    case OffsetKind::kMinF16: n.offset = half(l.offset, at); break;
+    case OffsetKind::kSuperMin: n.offset = -(half(l.super_min, super) * m.bytes[l.offset + byte]); break;
+  }
+  return n;
+}
+
 void DequantizeRows(const PackedMatrix& m, int64_t row_begin, int64_t row_end, float* out) {
+  const IntegerFormat& f = m.format;
+  const int64_t width = f.group == 0 ? m.cols : f.group;
+  const bool about_zero = f.offset == OffsetKind::kCentre || f.offset == OffsetKind::kZeroPoint;
+  std::vector<uint8_t> codes(static_cast<size_t>(m.layout.tiles * kTileColumns));
   for (int64_t row = row_begin; row < row_end; ++row, out += m.cols) {
-    switch (m.format.bits) {
-      case 2:
-        DequantizeRow<2>(m, row, out);
-        break;
-      case 3:
-        DequantizeRow<3>(m, row, out);
-        break;
-      case 4:
-        DequantizeRow<4>(m, row, out);
-        break;
-      case 5:
-        DequantizeRow<5>(m, row, out);
-        break;
-      case 6:
-        DequantizeRow<6>(m, row, out);
-        break;
-      default:
-        DequantizeRow<8>(m, row, out);
-        break;
+    UnpackRow(m, row, codes.data());
+    for (int64_t begin = 0; begin < m.cols; begin += width) {
+      const auto [scale, offset] = NumbersOf(m, row, begin);
+      const int64_t end = std::min(m.cols, begin + width);
+      if (about_zero) {
+        for (int64_t c = begin; c < end; ++c) out[c] = scale * (static_cast<float>(codes[c]) - offset);
+      } else {
+        for (int64_t c = begin; c < end; ++c) out[c] = scale * static_cast<float>(codes[c]) + offset;
+      }
     }
   }
 }

@@ -5,6 +5,7 @@
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/kernel/matmul_kernels.h"
+#include "lowbit/kernel/targets.h"
 #include "lowbit/kernel/units.h"
 
 namespace lowbit {
@@ -38,6 +39,7 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
   const int64_t blocks = decode ? tokens : CeilDiv(tokens, kTokenBlock);
   // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
   const int64_t block = decode ? 1 : CeilDiv(CeilDiv(tokens, blocks), 6) * 6;
+  const bool plain = CurrentTarget() == Target::kScalar;
   int64_t tasks = 0;
   for (const MatMulJob& job : jobs) {
     if (job.w->cols != x.cols()) {
@@ -53,11 +55,14 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
       groups = CeilDiv((++job)->w->layout.panels, panels);
     }
     const int64_t panel = task % groups * panels, begin = task / groups * block;
-    if (decode) {
+    const int64_t end = std::min(tokens, begin + block);
+    if (begin >= end) return;
+    if (plain) {
+      PlainPanels(*job->w, x, begin, end, panel, panels, job->y, job->y_stride);
+    } else if (decode) {
       FindDecodeKernel(job->w->format)(*job->w, x, begin, panel, job->y + begin * job->y_stride);
-    } else if (begin < tokens) {
-      FindPrefillKernel(job->w->format)(*job->w, x, begin, std::min(tokens, begin + block), panel, job->y,
-                                        job->y_stride);
+    } else {
+      FindPrefillKernel(job->w->format)(*job->w, x, begin, end, panel, job->y, job->y_stride);
     }
   });
 }

@@ -15,6 +15,12 @@ HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
 
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+
+DecodeKernel DecodeKernelFor(const IntegerFormat&, bool) { return nullptr; }
+
+#else
+
 template <class Dot, int kBits, bool kHalf, bool kCentred>
 void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel, float* y) {
   constexpr int P = kDecodePanels;
@@ -59,7 +65,13 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
 
 template <class Dot, int kBits>
 DecodeKernel PickDecode(bool half, bool centred) {
-  if (half) return centred ? DecodePanels<Dot, kBits, true, true> : DecodePanels<Dot, kBits, true, false>;
+  // Groups of 16 are those of Q2_K (with minima), Q3_K and Q6_K.
+  if constexpr (kBits == 2) {
+    if (half) return DecodePanels<Dot, kBits, true, false>;
+  }
+  if constexpr (kBits == 3 || kBits == 6) {
+    if (half) return DecodePanels<Dot, kBits, true, true>;
+  }
   return centred ? DecodePanels<Dot, kBits, false, true> : DecodePanels<Dot, kBits, false, false>;
 }
 
@@ -83,13 +95,18 @@ DecodeKernel PickDecodeBits(const IntegerFormat& format) {
 }
 
 DecodeKernel DecodeKernelFor(const IntegerFormat& format, bool byte_dot) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX3
+  (void)byte_dot;
+  return PickDecodeBits<HardwareDot>(format);
+#elif HWY_TARGET == HWY_AVX2
   return byte_dot ? PickDecodeBits<HardwareDot>(format) : PickDecodeBits<PairDot>(format);
 #else
   (void)byte_dot;
   return PickDecodeBits<PlainDot>(format);
 #endif
 }
+
+#endif  // a target with vectors
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

@@ -20,7 +20,12 @@ using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations&
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
                                int64_t panel, float* y, int64_t y_stride);
 
+// Null where the target has no vectors: PlainPanels then.
 DecodeKernel FindDecodeKernel(const IntegerFormat& format);
 PrefillKernel FindPrefillKernel(const IntegerFormat& format);
+
+// y[t, row] for tokens [begin, end) and panels [panel, panel + panels), in plain C++.
+void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end, int64_t panel,
+                 int64_t panels, float* y, int64_t y_stride);
 
 }  // namespace lowbit

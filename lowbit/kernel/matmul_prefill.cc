@@ -16,6 +16,12 @@ HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
 
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+
+PrefillKernel PrefillKernelFor(const IntegerFormat&, bool) { return nullptr; }
+
+#else
+
 // Registers: tokens x panels sums and as many partial results, beside the codes and the activations.
 #if HWY_TARGET == HWY_AVX3
 constexpr int kTileTokens = 6;  // 2 x 12 of 32 registers
@@ -144,7 +150,10 @@ PrefillKernel PickPrefill(const IntegerFormat& format) {
 }
 
 PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX3
+  (void)byte_dot;
+  return PickPrefill<HardwareDot>(format);
+#elif HWY_TARGET == HWY_AVX2
   if (byte_dot) return PickPrefill<HardwareDot>(format);
   switch (format.bits) {
     case 8:
@@ -161,6 +170,8 @@ PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
   return PickPrefill<PlainDot>(format);
 #endif
 }
+
+#endif  // a target with vectors
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit
