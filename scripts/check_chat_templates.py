@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import jinja2
+import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "tests/text/data/chat"
@@ -78,6 +79,15 @@ CONVERSATIONS = [
 ]
 
 
+class Generation(jinja2.ext.Extension):
+    """{% generation %}: marks what the assistant writes; the text is unchanged."""
+    tags = {"generation"}
+
+    def parse(self, parser):
+        next(parser.stream)
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+
+
 def environment():
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
@@ -85,7 +95,7 @@ def environment():
     def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
         return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = lambda form: time.strftime(form, NOW)
@@ -151,7 +161,7 @@ def main():
     parser.add_argument("command", choices=["check", "fixtures"])
     parser.add_argument("folders", nargs="*")
     parser.add_argument("--test", default="build/tests/test_text")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     return check(arguments) if arguments.command == "check" else fixtures()
 
 

@@ -68,6 +68,7 @@ JinjaValue Path(const JinjaServices& services, JinjaValue value, const std::stri
 // select, reject, selectattr, rejectattr.
 JinjaValue Select(const JinjaServices& services, const Call& call, bool by_attribute, bool wanted) {
   JinjaList out;
+  if (!call.value().Truth()) return JinjaValue::List({});  // none too
   const size_t first = by_attribute ? 2 : 1;
   const std::string attribute = by_attribute ? call.Text(1, "attribute", "") : "";
   for (const JinjaValue& item : call.value().Elements()) {
@@ -88,6 +89,7 @@ JinjaValue Map(const JinjaServices& services, const Call& call) {
   JinjaList out;
   const JinjaValue* attribute = call.arguments().size() > 1 ? nullptr : call.Find(9, "attribute");
   const JinjaValue* fallback = call.Find(9, "default");
+  if (!call.value().Truth()) return JinjaValue::List({});
   if (!attribute && call.arguments().size() < 2) Fail("map needs attribute=… or the name of a filter");
   for (const JinjaValue& item : call.value().Elements()) {
     if (attribute) {
