@@ -315,12 +315,13 @@ std::optional<int64_t> Cholesky(MatrixView<T> a, ThreadPool& pool) {
       if (!(a(i, i) > T(0)) || !std::isfinite(a(i, i))) return i;
     }
     if (rest == 0) break;
-    const int64_t edge = block, tiles = (rest + edge - 1) / edge, first = k + width;
-    pool.Run(tiles, [&](int64_t tile, int) {
-      const int64_t i = first + tile * edge;
-      CallTrsmRight(static_cast<int>(std::min(edge, n - i)), static_cast<int>(width), &a(k, k),
+    const int64_t first = k + width;
+    pool.Run((rest + block - 1) / block, [&](int64_t tile, int) {
+      const int64_t i = first + tile * block;
+      CallTrsmRight(static_cast<int>(std::min(block, n - i)), static_cast<int>(width), &a(k, k),
                     static_cast<int>(a.stride), &a(i, k), static_cast<int>(a.stride));
     });
+    const int64_t edge = TileEdge(rest), tiles = (rest + edge - 1) / edge;
     pool.Run(tiles * (tiles + 1) / 2, [&](int64_t task, int) {
       int64_t ti = tiles - 1;  // tiles of the lower triangle, from the bottom row up
       while (task > ti) task -= ti-- + 1;

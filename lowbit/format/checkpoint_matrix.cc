@@ -1,6 +1,7 @@
 #include "lowbit/format/checkpoint_matrix.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -192,21 +193,23 @@ CheckpointMatrix ReadAwq(const TensorSource& source, const std::string& prefix) 
   m.scales = Transpose(ReadFloats(source, scales), m.groups, m.rows);
   m.codes.resize(static_cast<size_t>(m.rows * m.cols));
   m.zeros.resize(static_cast<size_t>(m.rows * m.groups));
-  std::vector<uint8_t> fields(static_cast<size_t>(m.rows));
-  const auto row_of = [](const Words& words, int64_t row) {
-    return std::span(words.at).subspan(static_cast<size_t>(row * words.cols),
-                                       static_cast<size_t>(words.cols));
-  };
-  for (int64_t i = 0; i < m.cols; ++i) {
-    UnpackAwq(row_of(weight, i), fields);
-    for (int64_t o = 0; o < m.rows; ++o)
-      m.codes[static_cast<size_t>(o * m.cols + i)] = fields[static_cast<size_t>(o)];
-  }
-  for (int64_t g = 0; g < m.groups; ++g) {
-    UnpackAwq(row_of(packed_zeros, g), fields);
-    for (int64_t o = 0; o < m.rows; ++o)
-      m.zeros[static_cast<size_t>(o * m.groups + g)] = fields[static_cast<size_t>(o)];
-  }
+  // A task takes the eight outputs of one column of words.
+  ThreadPool::Global().Run(weight.cols, [&](int64_t w, int) {
+    std::array<uint8_t, 8> fields;
+    const auto unpack = [&](const Words& words, int64_t row) {
+      UnpackAwq(std::span(words.at).subspan(static_cast<size_t>(row * words.cols + w), 1), fields);
+    };
+    for (int64_t i = 0; i < m.cols; ++i) {
+      unpack(weight, i);
+      for (int64_t k = 0; k < 8; ++k)
+        m.codes[static_cast<size_t>((8 * w + k) * m.cols + i)] = fields[static_cast<size_t>(k)];
+    }
+    for (int64_t g = 0; g < m.groups; ++g) {
+      unpack(packed_zeros, g);
+      for (int64_t k = 0; k < 8; ++k)
+        m.zeros[static_cast<size_t>((8 * w + k) * m.groups + g)] = fields[static_cast<size_t>(k)];
+    }
+  });
   InferGroups(source, scales, m);
   return m;
 }

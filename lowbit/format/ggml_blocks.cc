@@ -28,27 +28,58 @@ struct Plane {
   int width, run, shift;
 };
 
+// Fields never leave their byte, so eight bytes go through one 64-bit word whatever their order in it.
+constexpr uint64_t kEachByte = 0x0101010101010101;
+
+uint64_t Load8(In at) {
+  uint64_t bytes;
+  std::memcpy(&bytes, at, sizeof(bytes));
+  return bytes;
+}
+void Store8(uint64_t bytes, Out at) {
+  std::memcpy(at, &bytes, sizeof(bytes));
+}
+
+// Adds the plane to the codes, whose bits there are zero.
 void Gather(const Plane& plane, In from, int count, Out code) {
-  const int mask = (1 << plane.width) - 1, fields = 8 / plane.width;
+  const int byte_mask = (1 << plane.width) - 1, fields = 8 / plane.width;
+  const uint64_t mask = kEachByte * static_cast<uint64_t>(byte_mask);
   for (int base = 0; base < count; base += plane.run * fields, from += plane.run) {
-    for (int f = 0; f < fields; ++f) {
-      for (int l = 0; l < plane.run; ++l) {
+    int l = 0;
+    for (; l + 8 <= plane.run; l += 8) {
+      const uint64_t bytes = Load8(from + l);
+      for (int f = 0; f < fields; ++f) {
+        const Out to = code + base + f * plane.run + l;
+        Store8(Load8(to) | (bytes >> (plane.width * f) & mask) << plane.shift, to);
+      }
+    }
+    for (; l < plane.run; ++l) {
+      for (int f = 0; f < fields; ++f) {
         code[base + f * plane.run + l] |=
-            static_cast<uint8_t>((from[l] >> (plane.width * f) & mask) << plane.shift);
+            static_cast<uint8_t>((from[l] >> (plane.width * f) & byte_mask) << plane.shift);
       }
     }
   }
 }
 
 void Scatter(const Plane& plane, const uint8_t* code, int count, Out to) {
-  const int mask = (1 << plane.width) - 1, fields = 8 / plane.width;
+  const int byte_mask = (1 << plane.width) - 1, fields = 8 / plane.width;
+  const uint64_t mask = kEachByte * static_cast<uint64_t>(byte_mask);
   for (int base = 0; base < count; base += plane.run * fields, to += plane.run) {
-    std::memset(to, 0, static_cast<size_t>(plane.run));
-    for (int f = 0; f < fields; ++f) {
-      for (int l = 0; l < plane.run; ++l) {
-        to[l] |=
-            static_cast<uint8_t>((code[base + f * plane.run + l] >> plane.shift & mask) << (plane.width * f));
+    int l = 0;
+    for (; l + 8 <= plane.run; l += 8) {
+      uint64_t bytes = 0;
+      for (int f = 0; f < fields; ++f) {
+        bytes |= (Load8(code + base + f * plane.run + l) >> plane.shift & mask) << (plane.width * f);
       }
+      Store8(bytes, to + l);
+    }
+    for (; l < plane.run; ++l) {
+      int byte = 0;
+      for (int f = 0; f < fields; ++f) {
+        byte |= (code[base + f * plane.run + l] >> plane.shift & byte_mask) << (plane.width * f);
+      }
+      to[l] = static_cast<uint8_t>(byte);
     }
   }
 }
@@ -56,6 +87,7 @@ void Scatter(const Plane& plane, const uint8_t* code, int count, Out to) {
 // Where the parts of a block lie; -1: absent.
 struct Placement {
   GgmlType type;
+  int bytes;
   GgmlIntegerLayout layout;
   int d, dmin, scales;
   Plane low;
@@ -65,33 +97,41 @@ struct Placement {
 };
 
 constexpr Placement kPlacements[] = {
-    {GgmlType::kQ4_0, {32, 32, 4, 8, 1, 1, 0}, 0, -1, -1, {4, 16, 0}, 2, {}, -1},
-    {GgmlType::kQ4_1, {32, 32, 4, 0, 1, 1, 1}, 0, 2, -1, {4, 16, 0}, 4, {}, -1},
-    {GgmlType::kQ5_0, {32, 32, 5, 16, 1, 1, 0}, 0, -1, -1, {4, 16, 0}, 6, {1, 1, 4}, 2},
-    {GgmlType::kQ5_1, {32, 32, 5, 0, 1, 1, 1}, 0, 2, -1, {4, 16, 0}, 8, {1, 1, 4}, 4},
-    {GgmlType::kQ8_0, {32, 32, 8, 128, 1, 1, 0}, 0, -1, -1, {8, 32, 0}, 2, {}, -1},
-    {GgmlType::kQ2_K, {256, 16, 2, 0, 0, 15, 15}, 80, 82, 0, {2, 32, 0}, 16, {}, -1},
-    {GgmlType::kQ3_K, {256, 16, 3, 4, -32, 31, 0}, 108, -1, 96, {2, 32, 0}, 32, {1, 32, 2}, 0},
-    {GgmlType::kQ4_K, {256, 32, 4, 0, 0, 63, 63}, 0, 2, 4, {4, 32, 0}, 16, {}, -1},
-    {GgmlType::kQ5_K, {256, 32, 5, 0, 0, 63, 63}, 0, 2, 4, {4, 32, 0}, 48, {1, 32, 4}, 16},
-    {GgmlType::kQ6_K, {256, 16, 6, 32, -128, 127, 0}, 208, -1, 192, {4, 64, 0}, 0, {2, 32, 4}, 128},
-    {GgmlType::kTQ1_0, {256, 256, 2, 1, 1, 1, 0}, 52, -1, -1, {}, 0, {}, -1},
-    {GgmlType::kTQ2_0, {256, 256, 2, 1, 1, 1, 0}, 64, -1, -1, {2, 32, 0}, 0, {}, -1},
+    {GgmlType::kQ4_0, 18, {32, 32, 4, 8, 1, 1, 0}, 0, -1, -1, {4, 16, 0}, 2, {}, -1},
+    {GgmlType::kQ4_1, 20, {32, 32, 4, 0, 1, 1, 1}, 0, 2, -1, {4, 16, 0}, 4, {}, -1},
+    {GgmlType::kQ5_0, 22, {32, 32, 5, 16, 1, 1, 0}, 0, -1, -1, {4, 16, 0}, 6, {1, 1, 4}, 2},
+    {GgmlType::kQ5_1, 24, {32, 32, 5, 0, 1, 1, 1}, 0, 2, -1, {4, 16, 0}, 8, {1, 1, 4}, 4},
+    {GgmlType::kQ8_0, 34, {32, 32, 8, 128, 1, 1, 0}, 0, -1, -1, {8, 32, 0}, 2, {}, -1},
+    {GgmlType::kQ2_K, 84, {256, 16, 2, 0, 0, 15, 15}, 80, 82, 0, {2, 32, 0}, 16, {}, -1},
+    {GgmlType::kQ3_K, 110, {256, 16, 3, 4, -32, 31, 0}, 108, -1, 96, {2, 32, 0}, 32, {1, 32, 2}, 0},
+    {GgmlType::kQ4_K, 144, {256, 32, 4, 0, 0, 63, 63}, 0, 2, 4, {4, 32, 0}, 16, {}, -1},
+    {GgmlType::kQ5_K, 176, {256, 32, 5, 0, 0, 63, 63}, 0, 2, 4, {4, 32, 0}, 48, {1, 32, 4}, 16},
+    {GgmlType::kQ6_K, 210, {256, 16, 6, 32, -128, 127, 0}, 208, -1, 192, {4, 64, 0}, 0, {2, 32, 4}, 128},
+    {GgmlType::kTQ1_0, 54, {256, 256, 2, 1, 1, 1, 0}, 52, -1, -1, {}, 0, {}, -1},
+    {GgmlType::kTQ2_0, 66, {256, 256, 2, 1, 1, 1, 0}, 64, -1, -1, {2, 32, 0}, 0, {}, -1},
 };
 
-const Placement* FindPlacement(GgmlType type) {
-  for (const Placement& p : kPlacements) {
-    if (p.type == type) return &p;
+// Index into kPlacements by type number, one for each block of a file; -1: not an integer type.
+constexpr auto kPlacementOf = [] {
+  std::array<int8_t, 40> index{};
+  index.fill(-1);
+  for (size_t i = 0; i < std::size(kPlacements); ++i) {
+    index[static_cast<size_t>(kPlacements[i].type)] = static_cast<int8_t>(i);
   }
-  return nullptr;
+  return index;
+}();
+
+const Placement* FindPlacement(GgmlType type) {
+  const auto number = static_cast<size_t>(type);
+  if (number >= kPlacementOf.size() || kPlacementOf[number] < 0) return nullptr;
+  return &kPlacements[kPlacementOf[number]];
 }
 
 const Placement& NeedPlacement(GgmlType type, size_t bytes) {
   const Placement* p = FindPlacement(type);
   if (p == nullptr) Fail("{} blocks are not on an integer grid and have no codes", NameOf(type));
-  if (bytes != static_cast<size_t>(BlockSizeOf(type).bytes)) {
-    Fail("a {} block has {} bytes, not {}", NameOf(type), BlockSizeOf(type).bytes, bytes);
-  }
+  if (bytes != static_cast<size_t>(p->bytes))
+    Fail("a {} block has {} bytes, not {}", NameOf(type), p->bytes, bytes);
   return *p;
 }
 
@@ -186,7 +226,7 @@ void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& bloc
     case GgmlType::kTQ1_0:
       return UnpackTernary(in, block.code.data());
     case GgmlType::kQ8_0:
-      for (int i = 0; i < 32; ++i) block.code[i] = in[p.low_at + i] ^ 0x80;
+      for (int i = 0; i < 32; i += 8) Store8(Load8(in + p.low_at + i) ^ 0x80 * kEachByte, &block.code[i]);
       return;
     case GgmlType::kQ2_K:
       for (int g = 0; g < 16; ++g) {

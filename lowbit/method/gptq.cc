@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -19,81 +18,101 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The order of quantization and the groups along it.
-struct Schedule {
-  std::vector<int32_t> order;            // sweep position -> column
-  std::vector<int32_t> group_of_column;  // sweep position -> group
-  std::vector<int64_t> group_begin;      // sweep position at which each group starts, ascending
+// Steps 1 and 2, the same for every grid.
+template <typename T>
+struct Prepared {
+  std::vector<double> diagonal;  // (C) of H
+  int64_t dead = 0;
+  Schedule schedule;
+  InverseFactor<T> factor;
+  std::string failure;  // empty when the sweep can go ahead
+
+  std::span<const int32_t> Order(ColumnOrder kind) const {
+    return kind == ColumnOrder::kNone ? std::span<const int32_t>() : std::span<const int32_t>(schedule.order);
+  }
 };
 
-std::vector<int64_t> Runs(int64_t columns, int64_t group) {
-  std::vector<int64_t> begin;
-  for (int64_t c = 0; c < columns; c += group) begin.push_back(c);
-  return begin;
+template <typename T>
+Prepared<T> Prepare(MatrixView<const T> w, MatrixView<const T> h, ColumnOrder order, int64_t group,
+                    const DampingOptions& damping, ThreadPool& pool) {
+  const int64_t columns = w.cols;
+  if (h.rows != columns || h.cols != columns) {
+    Fail("Hessian of ({}, {}) for a layer of {} columns", h.rows, h.cols, columns);
+  }
+  if (!(damping.relative >= 0)) FailUsage("damping = {}: must not be negative", damping.relative);
+  CheckFinite(w);
+  Prepared<T> p;
+  for (int64_t c = 0; c < columns; ++c) {
+    const double d = static_cast<double>(h(c, c));
+    if (!std::isfinite(d) && p.failure.empty())
+      p.failure = fmt::format("the Hessian's diagonal is {} at column {}", d, c);
+    p.diagonal.push_back(d);
+    p.dead += d == 0;
+  }
+  if (!p.failure.empty()) return p;
+  p.schedule = MakeSchedule(order, p.diagonal, group);
+  p.factor = FactorInverse<T>(h, p.Order(order), damping, pool);
+  p.failure = p.factor.failure;
+  return p;
 }
 
-Schedule MakeSchedule(ColumnOrder kind, const std::vector<double>& importance, int64_t group) {
-  const int64_t columns = static_cast<int64_t>(importance.size());
-  Schedule s{std::vector<int32_t>(importance.size()), std::vector<int32_t>(importance.size()),
-             Runs(columns, group)};
-  std::iota(s.order.begin(), s.order.end(), 0);
-  const auto more_important = [&](int32_t a, int32_t b) {
-    return importance[static_cast<size_t>(a)] > importance[static_cast<size_t>(b)];
-  };
+// The importance of each column (C, the layer's order) in a grid's search; empty when uniform.
+template <typename T>
+std::vector<float> Importance(SearchWeight kind, const Prepared<T>& p) {
+  const size_t columns = p.diagonal.size();
+  std::vector<double> weight(columns);
   switch (kind) {
-    case ColumnOrder::kNone:
+    case SearchWeight::kUniform:
+      return {};
+    case SearchWeight::kHessianDiagonal:
+      weight = p.diagonal;
       break;
-    case ColumnOrder::kActivation:
-      std::stable_sort(s.order.begin(), s.order.end(), more_important);
-      for (size_t i = 0; i < s.order.size(); ++i)
-        s.group_of_column[i] = static_cast<int32_t>(i / static_cast<size_t>(group));
-      return s;
-    case ColumnOrder::kStaticGroups:
-      std::stable_sort(s.order.begin(), s.order.end(), more_important);
-      s.group_begin = {0};  // nothing is fitted on the way
-      break;
-    case ColumnOrder::kGroupAware: {
-      std::vector<std::vector<int32_t>> groups;
-      for (const int64_t begin : s.group_begin) {
-        groups.emplace_back(s.order.begin() + begin, s.order.begin() + std::min(columns, begin + group));
-        std::stable_sort(groups.back().begin(), groups.back().end(), more_important);
-      }
-      std::stable_sort(groups.begin(), groups.end(),
-                       [&](const auto& a, const auto& b) { return more_important(a[0], b[0]); });
-      int64_t at = 0;
-      for (size_t g = 0; g < groups.size(); ++g) {
-        s.group_begin[g] = at;
-        for (const int32_t column : groups[g]) s.order[static_cast<size_t>(at++)] = column;
+    case SearchWeight::kPivot:
+      for (size_t i = 0; i < columns; ++i) {
+        const double u = static_cast<double>(p.factor.u[i * columns + i]);
+        weight[static_cast<size_t>(p.schedule.order[i])] = 1 / (u * u);
       }
       break;
-    }
   }
-  for (size_t i = 0; i < s.order.size(); ++i) s.group_of_column[i] = s.order[i] / static_cast<int32_t>(group);
-  return s;
+  // Relative to the mean, so that sums stay in range.
+  const double mean = std::accumulate(weight.begin(), weight.end(), 0.0) / static_cast<double>(columns);
+  std::vector<float> relative(columns);
+  for (size_t c = 0; c < columns; ++c) relative[c] = static_cast<float>(mean > 0 ? weight[c] / mean : 1.0);
+  return relative;
 }
 
 template <typename T>
-GptqResult FallBack(MatrixView<const T> w, MatrixView<const T> h, const GptqOptions& options,
-                    std::string reason, ThreadPool& pool) {
-  GptqResult result;
-  result.fell_back = true;
-  result.reason = std::move(reason);
-  result.matrix = RoundToNearest<T>(w, {options.grid, options.group}, {}, pool);
-  result.permutation.resize(static_cast<size_t>(w.cols));
-  std::iota(result.permutation.begin(), result.permutation.end(), 0);
-  const std::vector<float> q = Dequantize(result.matrix);
-  std::vector<T> difference(q.size());
+void Report(Prepared<T>& p, SweepResult& sweep, GptqReport& report) {
+  report.permutation = std::move(p.schedule.order);
+  report.loss = sweep.loss;
+  report.row_loss = std::move(sweep.row_loss);
+  report.damping = p.factor.damping;
+  report.tries = p.factor.tries;
+  report.dead_columns = p.dead;
+}
+
+// The report of a layer that was rounded to `values` instead.
+template <typename T>
+void ReportFallBack(MatrixView<const T> w, MatrixView<const T> h, const Prepared<T>& p,
+                    const std::vector<float>& values, GptqReport& report, ThreadPool& pool) {
+  report.fell_back = true;
+  report.reason = p.failure;
+  report.tries = p.factor.tries;
+  report.dead_columns = p.dead;
+  report.permutation.resize(static_cast<size_t>(w.cols));
+  std::iota(report.permutation.begin(), report.permutation.end(), 0);
+  std::vector<T> difference(values.size());
   for (int64_t r = 0; r < w.rows; ++r) {
-    for (int64_t c = 0; c < w.cols; ++c)
-      difference[static_cast<size_t>(r * w.cols + c)] =
-          w(r, c) - static_cast<T>(q[static_cast<size_t>(r * w.cols + c)]);
+    for (int64_t c = 0; c < w.cols; ++c) {
+      const size_t i = static_cast<size_t>(r * w.cols + c);
+      difference[i] = w(r, c) - static_cast<T>(values[i]);
+    }
   }
-  result.row_loss = OutputError<T>({difference.data(), w.rows, w.cols}, h, pool);
-  for (double& loss : result.row_loss) {
+  report.row_loss = OutputError<T>({difference.data(), w.rows, w.cols}, h, pool);
+  for (double& loss : report.row_loss) {
     loss /= 2;
-    result.loss += loss;
+    report.loss += loss;
   }
-  return result;
 }
 
 }  // namespace
@@ -102,85 +121,91 @@ template <typename T>
 GptqResult SolveGptq(MatrixView<const T> w, MatrixView<const T> h, const GptqOptions& options,
                      ThreadPool& pool, GptqTimes* times) {
   const int64_t columns = w.cols;
-  if (h.rows != columns || h.cols != columns) {
-    Fail("Hessian of ({}, {}) for a layer of {} columns", h.rows, h.cols, columns);
-  }
   if (options.group < 0) FailUsage("group = {}: must be positive, or 0 for whole rows", options.group);
-  if (!(options.damping.relative >= 0))
-    FailUsage("damping = {}: must not be negative", options.damping.relative);
   CheckGridOptions(options.grid);
-  CheckFinite(w);
   const int64_t group = options.group == 0 ? std::max<int64_t>(1, columns) : options.group;
   const int64_t groups = (columns + group - 1) / group;
 
-  std::vector<double> importance(static_cast<size_t>(columns));
-  int64_t dead = 0;
-  for (int64_t c = 0; c < columns; ++c) {
-    const double d = static_cast<double>(h(c, c));
-    if (!std::isfinite(d)) {
-      return FallBack(w, h, options, fmt::format("the Hessian's diagonal is {} at column {}", d, c), pool);
-    }
-    importance[static_cast<size_t>(c)] = d;
-    dead += d == 0;
-  }
-  Schedule schedule = MakeSchedule(options.order, importance, group);
-  const std::span<const int32_t> order = options.order == ColumnOrder::kNone
-                                             ? std::span<const int32_t>()
-                                             : std::span<const int32_t>(schedule.order);
-
   double start = Seconds();
-  const InverseFactor<T> factor = FactorInverse<T>(h, order, options.damping, pool);
+  Prepared<T> p = Prepare(w, h, options.order, group, options.damping, pool);
   if (times != nullptr) times->factor = Seconds() - start;
-  if (!factor.ok) {
-    GptqResult result = FallBack(w, h, options, factor.failure, pool);
-    result.dead_columns = dead;
-    result.tries = factor.tries;
+  GptqResult result;
+  if (!p.failure.empty()) {
+    result.matrix = RoundToNearest<T>(w, {options.grid, options.group}, {}, pool);
+    ReportFallBack(w, h, p, Dequantize(result.matrix), result, pool);
     return result;
   }
 
   start = Seconds();
+  const bool fitted_before = options.order == ColumnOrder::kStaticGroups;  // in natural order
   std::vector<int32_t> natural(static_cast<size_t>(columns));
   for (int64_t c = 0; c < columns; ++c) natural[static_cast<size_t>(c)] = static_cast<int32_t>(c / group);
-  const bool is_static = options.order == ColumnOrder::kStaticGroups;
   std::vector<T> weight;
-  if (options.search_weight == SearchWeight::kHessianDiagonal) {
-    // Relative to the mean, so that sums stay in range; a static fit sees columns in natural order.
-    for (int64_t i = 0; i < columns; ++i) {
-      const double d =
-          importance[static_cast<size_t>(is_static ? i : schedule.order[static_cast<size_t>(i)])];
-      weight.push_back(static_cast<T>(d / factor.mean_diagonal));
-    }
+  const std::vector<float> importance = Importance(options.search_weight, p);
+  for (size_t i = 0; i < importance.size(); ++i) {
+    weight.push_back(
+        static_cast<T>(importance[fitted_before ? i : static_cast<size_t>(p.schedule.order[i])]));
   }
-  AffineGroups<T> quantizer(options.grid, w.rows, groups, is_static ? natural : schedule.group_of_column,
-                            std::move(weight));
-  if (is_static) {
-    FitAll<T>(w, {}, Runs(columns, group), quantizer, pool);
-    quantizer.Freeze(schedule.group_of_column);
+  AffineGroups<T> quantizer(options.grid, w.rows, groups,
+                            fitted_before ? natural : p.schedule.group_of_column, std::move(weight));
+  if (fitted_before) {
+    FitAll<T>(w, {}, GroupRuns(columns, group), quantizer, pool);
+    quantizer.Freeze(p.schedule.group_of_column);
   }
-
-  GptqResult result;
   result.matrix.cols = columns;
   result.matrix.codes.resize(static_cast<size_t>(w.rows * columns));
-  SweepResult sweep = ColumnSweep<T>(w, {factor.u.data(), columns, columns}, order, schedule.group_begin,
-                                     {options.block}, quantizer, result.matrix.codes, {}, pool);
+  SweepResult sweep =
+      ColumnSweep<T>(w, {p.factor.u.data(), columns, columns}, p.Order(options.order), p.schedule.group_begin,
+                     {options.block}, quantizer, result.matrix.codes, {}, pool);
   quantizer.Store(result.matrix);
   result.matrix.g_idx.resize(static_cast<size_t>(columns));
-  for (size_t i = 0; i < schedule.order.size(); ++i) {
-    result.matrix.g_idx[static_cast<size_t>(schedule.order[i])] = schedule.group_of_column[i];
+  for (size_t i = 0; i < p.schedule.order.size(); ++i) {
+    result.matrix.g_idx[static_cast<size_t>(p.schedule.order[i])] = p.schedule.group_of_column[i];
   }
   if (times != nullptr) times->sweep = Seconds() - start;
-  result.permutation = std::move(schedule.order);
-  result.loss = sweep.loss;
-  result.row_loss = std::move(sweep.row_loss);
-  result.damping = factor.damping;
-  result.tries = factor.tries;
-  result.dead_columns = dead;
+  Report(p, sweep, result);
   return result;
 }
 
-template GptqResult SolveGptq(MatrixView<const float>, MatrixView<const float>, const GptqOptions&,
-                              ThreadPool&, GptqTimes*);
-template GptqResult SolveGptq(MatrixView<const double>, MatrixView<const double>, const GptqOptions&,
-                              ThreadPool&, GptqTimes*);
+template <typename T>
+GptqGgmlResult SolveGptqGgml(MatrixView<const T> w, MatrixView<const T> h, const GptqGgmlOptions& options,
+                             ThreadPool& pool, GptqTimes* times) {
+  const int64_t columns = w.cols;
+  const GgmlGrid& grid = GridOf(options.type);
+  CheckGgmlColumns(grid, columns);
+  if (options.order != ColumnOrder::kNone && options.order != ColumnOrder::kGroupAware) {
+    FailUsage("column order for {}: only none and group-aware keep its blocks together", grid.name);
+  }
+  double start = Seconds();
+  Prepared<T> p = Prepare(w, h, options.order, grid.block, options.damping, pool);
+  if (times != nullptr) times->factor = Seconds() - start;
+  GptqGgmlResult result;
+  if (!p.failure.empty()) {
+    result.matrix = RoundToGgml<T>(w, options.type, {}, options.emphasis, pool);
+    ReportFallBack(w, h, p, Dequantize(result.matrix), result, pool);
+    return result;
+  }
+
+  start = Seconds();
+  const std::span<const int32_t> order = p.Order(options.order);
+  GgmlGroups<T> quantizer(options.type, w.rows, columns, Importance(options.search_weight, p),
+                          options.emphasis, {order.begin(), order.end()});
+  result.matrix.codes.resize(static_cast<size_t>(w.rows * columns));
+  SweepResult sweep = ColumnSweep<T>(w, {p.factor.u.data(), columns, columns}, order, p.schedule.group_begin,
+                                     {options.block}, quantizer, result.matrix.codes, {}, pool);
+  quantizer.Store(result.matrix);
+  if (times != nullptr) times->sweep = Seconds() - start;
+  Report(p, sweep, result);
+  return result;
+}
+
+#define LOWBIT_INSTANTIATE(T)                                                                              \
+  template GptqResult SolveGptq(MatrixView<const T>, MatrixView<const T>, const GptqOptions&, ThreadPool&, \
+                                GptqTimes*);                                                               \
+  template GptqGgmlResult SolveGptqGgml(MatrixView<const T>, MatrixView<const T>, const GptqGgmlOptions&,  \
+                                        ThreadPool&, GptqTimes*);
+LOWBIT_INSTANTIATE(float)
+LOWBIT_INSTANTIATE(double)
+#undef LOWBIT_INSTANTIATE
 
 }  // namespace lowbit

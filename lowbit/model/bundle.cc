@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/io/read_tensor.h"

@@ -121,7 +121,11 @@ void OpenBundle(const std::shared_ptr<const SafetensorsFile>& file, Model& model
   model.weights = bundle;
   const auto& tables = bundle->header().tables;
   if (const auto found = tables.find("tokenizer.json"); found != tables.end()) {
-    model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(found->second));
+    HuggingFaceTexts beside;
+    if (const auto config = tables.find("tokenizer_config.json"); config != tables.end()) {
+      beside.tokenizer_config = config->second;
+    }
+    model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(found->second, beside));
   }
   if (const auto found = tables.find("chat_template"); found != tables.end()) model.chat_template = found->second;
   if (const auto found = tables.find("generation_config.json"); found != tables.end()) {
@@ -135,13 +139,13 @@ void OpenLlama2c(const fs::path& path, Model& model) {
   const Llama2cHeader& h = file->header();
   LlamaConfig& c = model.config;
   c.vocab = h.vocab;
-  c.width = h.width;
+  c.width = h.dim;
   c.layers = h.layers;
   c.heads = h.heads;
   c.kv_heads = h.kv_heads;
-  c.head_size = h.width / h.heads;
-  c.ffn = h.ffn;
-  c.context = h.context;
+  c.head_size = h.head_size();
+  c.ffn = h.hidden_dim;
+  c.context = h.seq_len;
   c.tied = h.tied;
   c.norm_eps = 1e-5;  // fixed by llama2.c
   model.weights = std::make_shared<PlainWeights>(file);
@@ -202,7 +206,11 @@ Model OpenModel(const fs::path& path, const fs::path& tokenizer) {
 
 std::map<std::string, std::string> TablesOf(const Model& model) {
   std::map<std::string, std::string> tables;
-  if (model.tokenizer) tables["tokenizer.json"] = model.tokenizer->ToHuggingFace();
+  if (model.tokenizer) {
+    const HuggingFaceTokenizer tokenizer = model.tokenizer->ToHuggingFace();
+    tables["tokenizer.json"] = tokenizer.tokenizer_json;
+    tables["tokenizer_config.json"] = tokenizer.beside.tokenizer_config;
+  }
   if (!model.chat_template.empty()) tables["chat_template"] = model.chat_template;
   if (!model.end_tokens.empty()) tables["generation_config.json"] = json{{"eos_token_id", model.end_tokens}}.dump();
   return tables;

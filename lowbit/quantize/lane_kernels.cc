@@ -35,6 +35,20 @@ void Quantize(const T* w, const T* scale, const T* zero, T max_code, T* value, T
 }
 
 template <typename T>
+void QuantizeOffset(const T* w, const T* step, const T* offset, T zero, T max_code, T* value, T* code) {
+  const Tag<T> d;
+  const auto z = hn::Set(d, zero), top = hn::Set(d, max_code), none = hn::Zero(d);
+  for (int r = 0; r < kLanes; r += static_cast<int>(hn::Lanes(d))) {
+    const auto s = hn::LoadU(d, step + r), o = hn::LoadU(d, offset + r);
+    const auto level =
+        hn::IfThenZeroElse(hn::Eq(s, none), hn::Round(hn::Div(hn::Add(hn::LoadU(d, w + r), o), s)));
+    const auto q = hn::Min(hn::Max(hn::Add(level, z), none), top);
+    hn::StoreU(hn::Sub(hn::Mul(s, hn::Sub(q, z)), o), d, value + r);
+    hn::StoreU(q, d, code + r);
+  }
+}
+
+template <typename T>
 void Spread(const T* w, const T* value, T pivot, const T* u, int64_t columns, T* error, T* tile) {
   const Tag<T> d;
   const int step = static_cast<int>(hn::Lanes(d));
@@ -101,10 +115,10 @@ void GridError(const T* x, int64_t columns, int64_t stride, const T* weight, con
 }
 
 LaneKernels<float> KernelsF32() {
-  return {Quantize<float>, Spread<float>, Range<float>, GridError<float>};
+  return {Quantize<float>, QuantizeOffset<float>, Spread<float>, Range<float>, GridError<float>};
 }
 LaneKernels<double> KernelsF64() {
-  return {Quantize<double>, Spread<double>, Range<double>, GridError<double>};
+  return {Quantize<double>, QuantizeOffset<double>, Spread<double>, Range<double>, GridError<double>};
 }
 
 }  // namespace lowbit::HWY_NAMESPACE

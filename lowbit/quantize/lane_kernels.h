@@ -24,6 +24,11 @@ struct LaneKernels {
   // The rounding rule: w, scale, zero, value, code have kLanes elements each.
   void (*quantize)(const T* w, const T* scale, const T* zero, T max_code, T* value, T* code);
 
+  // The same rule with a real offset and one zero for all lanes, as GGUF's grids need it:
+  //   code = clamp(rint((w + offset) / step) + zero, 0, max_code),   value = step * (code - zero) - offset,
+  // and code = zero where step is 0.
+  void (*quantize_offset)(const T* w, const T* step, const T* offset, T zero, T max_code, T* value, T* code);
+
   // error = (w - value) / pivot, then tile[j * kLanes + r] -= error[r] * u[j] for j < columns. `error` is
   // written.
   void (*spread)(const T* w, const T* value, T pivot, const T* u, int64_t columns, T* error, T* tile);

@@ -10,6 +10,7 @@
 #include "lowbit/kernel/matmul.h"
 #include "lowbit/kernel/vector_ops.h"
 #include "lowbit/network/rope.h"
+#include "lowbit/runtime/matrix_views.h"
 
 namespace lowbit {
 
@@ -20,8 +21,15 @@ struct Executor::Step {
 
 // The weights of a node. Tied nodes share `matrix`.
 struct Executor::Loaded {
-  std::shared_ptr<Matrix> matrix;
+  std::shared_ptr<const Matrix> matrix;
+  std::optional<PackedMatrix> packed;  // a view of a packed matrix
   std::vector<float> vector;  // norm weight + offset, or bias
+
+  void Set(std::shared_ptr<const Matrix> m) {
+    matrix = std::move(m);
+    packed.reset();
+    if (matrix->packed()) packed.emplace(ViewPacked(*matrix));
+  }
 };
 
 Executor::Executor(const Graph& graph, ThreadPool& pool, Arithmetic arithmetic)
@@ -77,7 +85,7 @@ Executor::Executor(const Graph& graph, ThreadPool& pool, Arithmetic arithmetic)
 Executor::~Executor() = default;
 
 void Executor::Load(const Weights& weights, int first, int last) {
-  std::map<std::string, std::shared_ptr<Matrix>> known;
+  std::map<std::string, std::shared_ptr<const Matrix>> known;
   for (size_t i = 0; i < graph_.nodes.size(); ++i) {
     if (loaded_[i]->matrix) known[graph_.values[graph_.nodes[i].in[1]].name] = loaded_[i]->matrix;
   }
@@ -96,9 +104,9 @@ void Executor::Load(const Weights& weights, int first, int last) {
       for (float& x : loaded_[i]->vector) x += offset;
       continue;
     }
-    std::shared_ptr<Matrix>& matrix = known[weight.name];
-    if (!matrix) matrix = std::make_shared<Matrix>(weights.Load(weight.name));
-    loaded_[i]->matrix = matrix;
+    std::shared_ptr<const Matrix>& matrix = known[weight.name];
+    if (!matrix) matrix = std::make_shared<const Matrix>(weights.Load(weight.name));
+    loaded_[i]->Set(matrix);
     if (node.in.size() == 3) {
       const std::string& bias = graph_.values[node.in[2]].name;
       loaded_[i]->vector = weights.Floats(bias);
@@ -119,7 +127,7 @@ const Matrix& Executor::GetMatrix(int node) const {
 }
 
 void Executor::SetMatrix(int node, Matrix matrix) {
-  loaded_[node]->matrix = std::make_shared<Matrix>(std::move(matrix));
+  loaded_[node]->Set(std::make_shared<const Matrix>(std::move(matrix)));
 }
 
 size_t Executor::WeightBytes() const {
@@ -272,13 +280,13 @@ void Executor::RunLinears(const Step& step, int64_t rows, const Observer* observ
     const Matrix& matrix = GetMatrix(i);
     float* y = ValueData(graph_.nodes[i].out[0]);
     if (joins(matrix)) {
-      jobs_.push_back({ViewPacked(matrix), y, matrix.rows});
+      jobs_.push_back({&*loaded_[i]->packed, y, matrix.rows});
     } else {
       Multiply(i, x, rows, y);
     }
   }
   if (jobs_.empty()) return;
-  const int64_t width = jobs_[0].w.cols;
+  const int64_t width = jobs_[0].w->cols;
   quantized_.Quantize(x, rows, width, width, pool_);
   MatMulMany(jobs_, quantized_, pool_);
   for (int i = step.first; i < step.last; ++i) {
@@ -300,11 +308,10 @@ void Executor::Multiply(int node, const float* x, int64_t rows, float* y) {
   if (!matrix.packed()) {
     MatMulFloat(ViewFloat(matrix), x, rows, matrix.cols, y, matrix.rows, pool_);
   } else if (arithmetic_ == Arithmetic::kFloat) {
-    MatMulF32(ViewPacked(matrix), x, rows, matrix.cols, y, matrix.rows, pool_);
+    MatMulF32(*loaded_[node]->packed, x, rows, matrix.cols, y, matrix.rows, pool_);
   } else {
     quantized_.Quantize(x, rows, matrix.cols, matrix.cols, pool_);
-    const MatMulJob job{ViewPacked(matrix), y, matrix.rows};
-    MatMulMany({&job, 1}, quantized_, pool_);
+    MatMul(*loaded_[node]->packed, quantized_, y, matrix.rows, pool_);
   }
   if (!loaded_[node]->vector.empty()) AddBias(y, loaded_[node]->vector.data(), rows, matrix.rows);
 }

@@ -148,6 +148,7 @@ TEST(TensorFloatsTest, RowsOfBlockedAndPlainTensors) {
   EXPECT_EQ(TensorToFloats(file, "w"), all);
   EXPECT_EQ(TensorRowsToFloats(file, "w", 1, 1), std::vector<float>(all.begin() + 256, all.begin() + 512));
   EXPECT_THROW(ReadFloats(file, "w"), Error) << "blocks are not plain values";
+  std::filesystem::remove(testing::TempDir() + "lowbit_rows.gguf");
 }
 
 TEST(TensorFloatsTest, Q8ModelIsCloseToItsFloatModel) {
