@@ -2,16 +2,70 @@
 
 #include <string_view>
 
+#include "cli/command.h"
 #include "cli/lab_loader.h"
 #include "lowbit/base/error.h"
+#include "lowbit/base/progress.h"
 #include "lowbit/base/version.h"
+
+namespace lowbit::cli {
+namespace {
+
+std::string command_line;
+
+int Run(int argc, char** argv) {
+  for (int i = 0; i < argc; ++i) command_line += (i > 0 ? " " : "") + std::string(i == 0 ? "lowbit" : argv[i]);
+  // The laboratory has its own options and loads libtorch: it is not asked unless it is meant.
+  if (argc > 1 && std::string_view(argv[1]) == "train") return RunLab(argc - 1, argv + 1);
+
+  CLI::App app("lowbit: neural networks in few bits", "lowbit");
+  app.set_version_flag("--version", std::string("lowbit ") + Version());
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  Common common;
+  std::vector<std::pair<CLI::App*, Action>> actions;
+  const auto add = [&](const char* name, const char* about, Action (*make)(CLI::App&, Common&)) {
+    CLI::App* command = app.add_subcommand(name, about);
+    command->add_option("--threads", common.threads, "Threads (0: all cores)")->check(CLI::Range(0, 1024));
+    command->add_flag("--json", common.json, "Print JSON instead of tables");
+    actions.emplace_back(command, make(*command, common));
+  };
+  add("quantize", "Make a smaller model", AddQuantize);
+  add("eval", "Perplexity, and divergence from a reference model", AddEval);
+  add("generate", "Continue a prompt, or chat", AddGenerate);
+  add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
+  add("list", "Formats, methods, kernels, model families", AddList);
+  app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  if (common.threads > 0) ThreadPool::SetGlobalThreads(common.threads);
+  InstallInterruptHandler();
+  for (const auto& [command, action] : actions) {
+    if (command->parsed()) return action();
+  }
+  return 2;
+}
+
+}  // namespace
+
+std::string CommandLine() { return command_line; }
+
+}  // namespace lowbit::cli
 
 int main(int argc, char** argv) {
   try {
-    if (argc > 1 && std::string_view(argv[1]) == "train") return lowbit::cli::RunLab(argc - 1, argv + 1);
-    fmt::print("lowbit {}\n", lowbit::Version());
-    return 0;
-  } catch (const lowbit::Error& error) {
+    return lowbit::cli::Run(argc, argv);
+  } catch (const lowbit::Interrupted&) {
+    fmt::print(stderr, "lowbit: interrupted\n");
+    return 1;
+  } catch (const lowbit::UsageError& error) {
+    fmt::print(stderr, "lowbit: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
     fmt::print(stderr, "lowbit: {}\n", error.what());
     return 1;
   }

@@ -1,5 +1,5 @@
-// Aligned, reusable memory. First touch of fresh 4-KiB pages is slow (0.4 GB/s on some hosts), so large buffers
-// ask for huge pages and are reused rather than freed.
+// Aligned, reusable memory. First touch of fresh 4-KiB pages is slow (0.4 GB/s on some hosts), so large
+// buffers ask for huge pages and are reused rather than freed.
 #pragma once
 
 #include <cstddef>

@@ -29,8 +29,12 @@ constexpr std::array<Entry, 15> kEntries = {{{DType::kF64, "F64", 8},
 
 }  // namespace
 
-size_t SizeOf(DType type) { return kEntries[static_cast<size_t>(type)].size; }
-std::string_view NameOf(DType type) { return kEntries[static_cast<size_t>(type)].name; }
+size_t SizeOf(DType type) {
+  return kEntries[static_cast<size_t>(type)].size;
+}
+std::string_view NameOf(DType type) {
+  return kEntries[static_cast<size_t>(type)].name;
+}
 
 std::optional<DType> DTypeFromName(std::string_view name) {
   for (const Entry& entry : kEntries) {

@@ -1,4 +1,5 @@
-// Errors are part of the product: every message names the file, tensor, line or option and says what would be right.
+// Errors are part of the product: every message names the file, tensor, line or option and says what would be
+// right.
 #pragma once
 
 #include <fmt/format.h>

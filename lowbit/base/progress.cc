@@ -32,8 +32,12 @@ std::string Duration(double seconds) {
 }  // namespace
 
 Progress::Progress(std::string what, int64_t total, std::string unit)
-    : what_(std::move(what)), unit_(std::move(unit)), total_(total), start_(std::chrono::steady_clock::now()),
-      drawn_(start_ - std::chrono::hours(1)), terminal_(isatty(STDERR_FILENO) != 0) {}
+    : what_(std::move(what)),
+      unit_(std::move(unit)),
+      total_(total),
+      start_(std::chrono::steady_clock::now()),
+      drawn_(start_ - std::chrono::hours(1)),
+      terminal_(isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() {
   if (terminal_) std::fputs("\r\033[K", stderr);
@@ -64,7 +68,9 @@ void InstallInterruptHandler() {
   std::signal(SIGTERM, OnSignal);
 }
 
-bool InterruptRequested() { return interrupted != 0; }
+bool InterruptRequested() {
+  return interrupted != 0;
+}
 
 void CheckInterrupt() {
   if (interrupted) throw Interrupted();

@@ -51,7 +51,8 @@ struct ThreadPool::Impl {
   void Work(int worker) {
     current_worker = worker;
     try {
-      for (int64_t i; !failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < count;) (*task)(i, worker);
+      for (int64_t i; !failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < count;)
+        (*task)(i, worker);
     } catch (...) {
       if (!failed.exchange(true)) error = std::current_exception();
     }
@@ -82,7 +83,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
-int ThreadPool::threads() const { return static_cast<int>(impl_->workers.size()) + 1; }
+int ThreadPool::threads() const {
+  return static_cast<int>(impl_->workers.size()) + 1;
+}
 
 void ThreadPool::Run(int64_t count, TaskRef task) {
   if (count <= 0) return;

@@ -13,7 +13,8 @@ class TaskRef {
  public:
   template <typename F>
   TaskRef(F&& f)  // NOLINT(google-explicit-constructor)
-      : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* o, int64_t task, int worker) {
+      : object_(const_cast<void*>(static_cast<const void*>(&f))),
+        call_([](void* o, int64_t task, int worker) {
           (*static_cast<std::remove_reference_t<F>*>(o))(task, worker);
         }) {}
   void operator()(int64_t task, int worker) const { call_(object_, task, worker); }

@@ -2,6 +2,8 @@
 
 namespace lowbit {
 
-const char* Version() { return LOWBIT_VERSION; }
+const char* Version() {
+  return LOWBIT_VERSION;
+}
 
 }  // namespace lowbit

@@ -9,12 +9,18 @@ namespace lowbit {
 
 std::string_view NameOf(Op op) {
   switch (op) {
-    case Op::kEmbedding: return "Embedding";
-    case Op::kLinear: return "Linear";
-    case Op::kRmsNorm: return "RmsNorm";
-    case Op::kAttention: return "Attention";
-    case Op::kGlu: return "Glu";
-    case Op::kAdd: return "Add";
+    case Op::kEmbedding:
+      return "Embedding";
+    case Op::kLinear:
+      return "Linear";
+    case Op::kRmsNorm:
+      return "RmsNorm";
+    case Op::kAttention:
+      return "Attention";
+    case Op::kGlu:
+      return "Glu";
+    case Op::kAdd:
+      return "Add";
   }
   return "?";
 }
@@ -46,7 +52,8 @@ int Graph::AddWeight(const std::string& name, std::vector<int64_t> shape, std::v
   return AddValue({name, ValueKind::kWeight, std::move(shape), std::move(axes)});
 }
 
-int Graph::AddNode(Op op, std::string name, int block, std::vector<int> in, int64_t width, Attributes attributes) {
+int Graph::AddNode(Op op, std::string name, int block, std::vector<int> in, int64_t width,
+                   Attributes attributes) {
   const int out = AddValue({name, ValueKind::kActivation, {-1, width}, {"tokens", "width"}});
   nodes.push_back({op, std::move(name), block, std::move(in), {out}, std::move(attributes)});
   if (op == Op::kAttention) states.push_back({static_cast<int>(nodes.size()) - 1});
@@ -66,7 +73,9 @@ void Require(bool condition, const Node& node, const char* what) {
   if (!condition) Fail("graph: node {} ({}): {}", node.name, NameOf(node.op), what);
 }
 
-int64_t Width(const Graph& graph, int value) { return graph.values[value].shape.back(); }
+int64_t Width(const Graph& graph, int value) {
+  return graph.values[value].shape.back();
+}
 
 void ValidateNode(const Graph& graph, const Node& node) {
   const auto shape = [&](size_t i) -> const std::vector<int64_t>& { return graph.values[node.in[i]].shape; };
@@ -91,11 +100,13 @@ void ValidateNode(const Graph& graph, const Node& node) {
       Require(node.in.size() == 3, node, "needs q, k, v");
       const int64_t heads = node.Int("heads"), kv = node.Int("kv_heads"), size = node.Int("head_size");
       Require(heads > 0 && kv > 0 && size > 0 && heads % kv == 0, node, "kv_heads must divide heads");
-      Require(Width(graph, node.in[0]) == heads * size && out == heads * size, node, "q must be heads * head_size wide");
+      Require(Width(graph, node.in[0]) == heads * size && out == heads * size, node,
+              "q must be heads * head_size wide");
       Require(Width(graph, node.in[1]) == kv * size && Width(graph, node.in[2]) == kv * size, node,
               "k and v must be kv_heads * head_size wide");
       const int64_t rope = node.Int("rope", -1);
-      Require(rope >= -1 && rope < static_cast<int64_t>(graph.ropes.size()), node, "names no rope of the graph");
+      Require(rope >= -1 && rope < static_cast<int64_t>(graph.ropes.size()), node,
+              "names no rope of the graph");
       if (rope >= 0) {
         Require(2 * static_cast<int64_t>(graph.ropes[rope].inverse_frequency.size()) <= size, node,
                 "rope turns more than a head's width");
@@ -125,7 +136,8 @@ void Validate(const Graph& graph) {
     for (int v : node.in) {
       Require(v >= 0 && v < count, node, "reads a value that does not exist");
       Require(!graph.values[v].shape.empty(), node, "reads a value without a shape");
-      Require(graph.values[v].kind == ValueKind::kWeight || known.contains(v), node, "reads a value before it is made");
+      Require(graph.values[v].kind == ValueKind::kWeight || known.contains(v), node,
+              "reads a value before it is made");
     }
     Require(node.out[0] >= 0 && node.out[0] < count && known.insert(node.out[0]).second, node,
             "must make a new value");

@@ -1,6 +1,6 @@
-// A network as a value: values (tensors with named axes), nodes (coarse operators), states (what survives between
-// calls). The same graph is run by runtime/ (f32, packed) and differentiated by lab/autograd. Weights are names
-// into a TensorSource; the graph holds no numbers.
+// A network as a value: values (tensors with named axes), nodes (coarse operators), states (what survives
+// between calls). The same graph is run by runtime/ (f32, packed) and differentiated by lab/autograd. Weights
+// are names into a TensorSource; the graph holds no numbers.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ enum class Op {
   kLinear,     // x (T, in), weight (out, in) [, bias (out)] -> (T, out): y = x W^T + b
   kRmsNorm,    // x (T, n), weight (w): each run of w columns alone (w < n: one norm a head):
                // y = x / sqrt(mean(x^2) + eps) * (weight + offset); attributes eps, offset (Gemma: 1)
-  kAttention,  // q (T, heads*head_size), k, v (T, kv_heads*head_size) -> (T, heads*head_size); attributes below
+  kAttention,  // q (T, heads*head_size), k, v (T, kv_heads*head_size) -> (T, heads*head_size); attributes
+               // below
   kGlu,        // gate (T, n), up (T, n) -> act(gate) * up; attribute activation "silu" | "gelu_tanh"
   kAdd,        // (T, n) + (T, n)
 };
@@ -42,8 +43,8 @@ struct Value {
 
 struct Node {
   Op op{};
-  std::string name;    // the module: "model.layers.0.mlp.up_proj"
-  int block = -1;      // the repeated block it belongs to; -1: before or after all blocks
+  std::string name;          // the module: "model.layers.0.mlp.up_proj"
+  int block = -1;            // the repeated block it belongs to; -1: before or after all blocks
   std::vector<int> in, out;  // indices into Graph::values
   Attributes attributes;
 
@@ -57,14 +58,14 @@ struct State {
   int node;  // index of the kAttention node
 };
 
-// Rotary position embedding: angle of pair i at position p is p * inverse_frequency[i]; cos and sin are multiplied
-// by `attention_factor`. Pairs are (i, i + rotary/2) within a head (Hugging Face order).
+// Rotary position embedding: angle of pair i at position p is p * inverse_frequency[i]; cos and sin are
+// multiplied by `attention_factor`. Pairs are (i, i + rotary/2) within a head (Hugging Face order).
 struct Rope {
   std::vector<double> inverse_frequency;       // rotary/2 entries; short-context frequencies
   std::vector<double> long_inverse_frequency;  // longrope: used when the context exceeds original_context
   double attention_factor = 1;
-  int64_t original_context = 0;                // 0: no switch
-  double dynamic_base = 0;                     // "dynamic": theta grows with the context beyond original_context
+  int64_t original_context = 0;  // 0: no switch
+  double dynamic_base = 0;       // "dynamic": theta grows with the context beyond original_context
   double dynamic_factor = 1;
 };
 
@@ -79,7 +80,8 @@ struct Graph {
   int AddValue(Value value);
   int AddWeight(const std::string& name, std::vector<int64_t> shape, std::vector<std::string> axes);
   // Adds a node with one output of shape (-1, width) and returns the output value.
-  int AddNode(Op op, std::string name, int block, std::vector<int> in, int64_t width, Attributes attributes = {});
+  int AddNode(Op op, std::string name, int block, std::vector<int> in, int64_t width,
+              Attributes attributes = {});
 
   int FindNode(const std::string& name) const;  // -1: none
 };
@@ -87,8 +89,8 @@ struct Graph {
 // Throws Error naming the node when an index, an arity, a shape or an attribute is wrong.
 void Validate(const Graph& graph);
 
-// A run of nodes [first, last) with the activations that enter and leave it. A transformer block is the simple
-// case: one value in, one out. The driver streams these, so memory is one block, never the model.
+// A run of nodes [first, last) with the activations that enter and leave it. A transformer block is the
+// simple case: one value in, one out. The driver streams these, so memory is one block, never the model.
 struct Cut {
   int block;  // -1 for the nodes before and after the blocks
   int first, last;

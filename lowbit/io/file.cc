@@ -87,7 +87,30 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+void AtomicFile::WriteAt(size_t position, std::span<const std::byte> bytes) {
+  const std::byte* p = bytes.data();
+  size_t left = bytes.size();
+  while (left > 0) {
+    const ssize_t n = pwrite(file_, p, std::min(left, size_t{1} << 30), static_cast<off_t>(position));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      Fail("{}: cannot write at byte {}: {}", path_.string(), position, std::strerror(errno));
+    }
+    p += n;
+    left -= static_cast<size_t>(n);
+    position += static_cast<size_t>(n);
+  }
+}
+
+void AtomicFile::Resize(size_t size) {
+  if (ftruncate(file_, static_cast<off_t>(size)) != 0) {
+    Fail("{}: cannot make it {} bytes long: {}", path_.string(), size, std::strerror(errno));
+  }
+}
+
+void AtomicFile::Write(std::string_view text) {
+  Write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::Commit() {
   const bool flushed = fsync(file_) == 0 || errno == EINVAL;

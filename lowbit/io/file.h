@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace lowbit {
 
@@ -42,6 +43,10 @@ class AtomicFile {
 
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text);
+  // Writes at a position of its own, leaving the place of Write() alone. What no call wrote reads as zeros.
+  void WriteAt(size_t position, std::span<const std::byte> bytes);
+  // Makes the file exactly `size` bytes long.
+  void Resize(size_t size);
   size_t written() const { return written_; }
   void Commit();
 

@@ -6,7 +6,8 @@
 
 namespace lowbit {
 
-void MemoryTensors::Add(const std::string& name, DType type, std::vector<int64_t> shape, std::vector<std::byte> bytes) {
+void MemoryTensors::Add(const std::string& name, DType type, std::vector<int64_t> shape,
+                        std::vector<std::byte> bytes) {
   Held& held = tensors_[name];
   held.bytes = std::move(bytes);
   held.view = {type, std::move(shape), held.bytes};
@@ -28,7 +29,9 @@ std::vector<std::string> MemoryTensors::Names() const {
   return names;
 }
 
-bool MemoryTensors::Has(const std::string& name) const { return tensors_.contains(name); }
+bool MemoryTensors::Has(const std::string& name) const {
+  return tensors_.contains(name);
+}
 
 TensorView MemoryTensors::Get(const std::string& name) const {
   const auto found = tensors_.find(name);

@@ -1,5 +1,5 @@
-// Where tensors come from: a mapped file, several shards, memory. Tensors are looked up by name and stay where
-// they are until somebody reads them.
+// Where tensors come from: a mapped file, several shards, memory. Tensors are looked up by name and stay
+// where they are until somebody reads them.
 #pragma once
 
 #include <cstddef>
@@ -15,18 +15,37 @@
 
 namespace lowbit {
 
-// The block types of GGUF files (ggml_type), by their numbers in the file. The plain ones (F32, F16, BF16, I8 ...)
-// are given as DType; only blocked types appear here.
+// The block types of GGUF files (ggml_type), by their numbers in the file. The plain ones (F32, F16, BF16, I8
+// ...) are given as DType; only blocked types appear here.
 enum class GgmlType : uint32_t {
-  kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8, kQ2_K = 10, kQ3_K = 11, kQ4_K = 12, kQ5_K = 13, kQ6_K = 14,
-  kIQ2_XXS = 16, kIQ2_XS = 17, kIQ3_XXS = 18, kIQ1_S = 19, kIQ4_NL = 20, kIQ3_S = 21, kIQ2_S = 22, kIQ4_XS = 23,
-  kIQ1_M = 29, kTQ1_0 = 34, kTQ2_0 = 35, kMXFP4 = 39,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kIQ2_XXS = 16,
+  kIQ2_XS = 17,
+  kIQ3_XXS = 18,
+  kIQ1_S = 19,
+  kIQ4_NL = 20,
+  kIQ3_S = 21,
+  kIQ2_S = 22,
+  kIQ4_XS = 23,
+  kIQ1_M = 29,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
+  kMXFP4 = 39,
 };
 
 using StoredType = std::variant<DType, GgmlType>;
 
-// A view of stored bytes. `shape` is outermost first: a weight matrix is (out, in), row-major. Valid while the
-// source lives.
+// A view of stored bytes. `shape` is outermost first: a weight matrix is (out, in), row-major. Valid while
+// the source lives.
 struct TensorView {
   StoredType type;
   std::vector<int64_t> shape;

@@ -16,7 +16,8 @@ class Builder {
     if (c_.has_sliding_rope) graph_.ropes.push_back(MakeRope(c_.sliding_rope, c_.head_size, c_.context));
     const int tokens = graph_.AddValue({"tokens", ValueKind::kTokens, {-1}, {"tokens"}});
     graph_.inputs = {tokens};
-    const int embedding = graph_.AddWeight("model.embed_tokens.weight", {c_.vocab, c_.width}, {"vocab", "width"});
+    const int embedding =
+        graph_.AddWeight("model.embed_tokens.weight", {c_.vocab, c_.width}, {"vocab", "width"});
     int x = graph_.AddNode(Op::kEmbedding, "model.embed_tokens", -1, {tokens, embedding}, c_.width,
                            {{"scale", c_.embedding_scale}});
     for (int layer = 0; layer < c_.layers; ++layer) x = Block(layer, x);
@@ -42,20 +43,25 @@ class Builder {
       k = Norm(at + "self_attn.k_norm", k, kv_width, c_.head_size);
     }
     const bool sliding = c_.window > 0 && (c_.sliding.empty() || c_.sliding[layer]);
-    const double scale = c_.attention_scale != 0 ? c_.attention_scale : 1 / std::sqrt(static_cast<double>(c_.head_size));
-    const int attended = graph_.AddNode(
-        Op::kAttention, at + "self_attn", layer, {q, k, v}, q_width,
-        {{"heads", c_.heads}, {"kv_heads", c_.kv_heads}, {"head_size", c_.head_size}, {"scale", scale},
-         {"window", sliding ? c_.window : int64_t{0}}, {"rope", int64_t{sliding && c_.has_sliding_rope ? 1 : 0}}});
+    const double scale =
+        c_.attention_scale != 0 ? c_.attention_scale : 1 / std::sqrt(static_cast<double>(c_.head_size));
+    const int attended = graph_.AddNode(Op::kAttention, at + "self_attn", layer, {q, k, v}, q_width,
+                                        {{"heads", c_.heads},
+                                         {"kv_heads", c_.kv_heads},
+                                         {"head_size", c_.head_size},
+                                         {"scale", scale},
+                                         {"window", sliding ? c_.window : int64_t{0}},
+                                         {"rope", int64_t{sliding && c_.has_sliding_rope ? 1 : 0}}});
     int o = Linear(at + "self_attn.o_proj", attended, q_width, c_.width, c_.output_bias);
     if (c_.post_norms) o = Norm(at + "post_attention_layernorm", o, c_.width, c_.width);
     x = graph_.AddNode(Op::kAdd, at + "attention_residual", layer, {x, o}, c_.width);
 
-    const int m = Norm(at + (c_.post_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm"), x, c_.width,
-                       c_.width);
+    const int m = Norm(at + (c_.post_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm"), x,
+                       c_.width, c_.width);
     const int gate = Linear(at + "mlp.gate_proj", m, c_.width, c_.ffn, c_.mlp_bias);
     const int up = Linear(at + "mlp.up_proj", m, c_.width, c_.ffn, c_.mlp_bias);
-    const int glu = graph_.AddNode(Op::kGlu, at + "mlp.act", layer, {gate, up}, c_.ffn, {{"activation", c_.activation}});
+    const int glu =
+        graph_.AddNode(Op::kGlu, at + "mlp.act", layer, {gate, up}, c_.ffn, {{"activation", c_.activation}});
     int down = Linear(at + "mlp.down_proj", glu, c_.ffn, c_.width, c_.mlp_bias);
     if (c_.post_norms) down = Norm(at + "post_feedforward_layernorm", down, c_.width, c_.width);
     return graph_.AddNode(Op::kAdd, at + "mlp_residual", layer, {x, down}, c_.width);
@@ -82,7 +88,8 @@ class Builder {
 
 Graph BuildLlama(const LlamaConfig& c) {
   const auto positive = [](const char* name, int64_t value) {
-    if (value <= 0 || value > (int64_t{1} << 31)) Fail("configuration: {} is {}, it must be positive", name, value);
+    if (value <= 0 || value > (int64_t{1} << 31))
+      Fail("configuration: {} is {}, it must be positive", name, value);
   };
   positive("vocab_size", c.vocab);
   positive("hidden_size", c.width);

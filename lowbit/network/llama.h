@@ -1,5 +1,5 @@
-// The decoder-only transformer of Llama, Mistral, Qwen2, Qwen3 and Gemma 3 (text) as one graph. The families differ
-// in fields, not in code.
+// The decoder-only transformer of Llama, Mistral, Qwen2, Qwen3 and Gemma 3 (text) as one graph. The families
+// differ in fields, not in code.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,16 @@ struct LlamaConfig {
   bool qk_norm = false;     // RMSNorm over each head of q and k before RoPE
   bool post_norms = false;  // Gemma: norms after attention and after the feed-forward network
   std::string activation = "silu";
-  int64_t window = 0;                // sliding attention of the layers named in `sliding` (0: none)
-  std::vector<bool> sliding;         // one entry a layer, or empty: all layers (when window > 0)
-  RopeConfig rope;                   // layers with full attention
-  RopeConfig sliding_rope;           // sliding layers, used when has_sliding_rope
+  int64_t window = 0;         // sliding attention of the layers named in `sliding` (0: none)
+  std::vector<bool> sliding;  // one entry a layer, or empty: all layers (when window > 0)
+  RopeConfig rope;            // layers with full attention
+  RopeConfig sliding_rope;    // sliding layers, used when has_sliding_rope
   bool has_sliding_rope = false;
 };
 
-// Node and weight names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj" + ".weight").
-// Input: token ids (T); output: logits (T, vocab). Throws Error when the configuration contradicts itself.
+// Node and weight names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj" +
+// ".weight"). Input: token ids (T); output: logits (T, vocab). Throws Error when the configuration
+// contradicts itself.
 Graph BuildLlama(const LlamaConfig& config);
 
 }  // namespace lowbit

@@ -1,5 +1,5 @@
-// Rotary position embeddings (RoFormer) and their context extensions, as functions from a configuration to the
-// table of inverse frequencies that the graph holds.
+// Rotary position embeddings (RoFormer) and their context extensions, as functions from a configuration to
+// the table of inverse frequencies that the graph holds.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ struct RopeConfig {
   std::string type = "default";  // default | linear | dynamic | yarn | llama3 | longrope
   double theta = 10000;
   double factor = 1;
-  double partial = 1;               // share of the head that turns
-  int64_t original_context = 0;     // original_max_position_embeddings; 0: the model's context
-  double attention_factor = 0;      // 0: the type's own formula
+  double partial = 1;            // share of the head that turns
+  int64_t original_context = 0;  // original_max_position_embeddings; 0: the model's context
+  double attention_factor = 0;   // 0: the type's own formula
   double beta_fast = 32, beta_slow = 1, mscale = 0, mscale_all_dim = 0;  // yarn
   bool truncate = true;                                                  // yarn
   double low_freq_factor = 1, high_freq_factor = 4;                      // llama3
@@ -34,8 +34,8 @@ struct RopeConfig {
 // `context` is the model's max_position_embeddings. Throws Error on an unknown type, naming the known ones.
 Rope MakeRope(const RopeConfig& config, int64_t head_size, int64_t context);
 
-// The inverse frequencies in force when `length` positions are in use (differs from Rope::inverse_frequency for
-// dynamic and longrope only).
+// The inverse frequencies in force when `length` positions are in use (differs from Rope::inverse_frequency
+// for dynamic and longrope only).
 std::vector<double> InverseFrequencies(const Rope& rope, int64_t length);
 
 }  // namespace lowbit

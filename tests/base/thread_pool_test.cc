@@ -25,7 +25,11 @@ TEST(ThreadPool, RunsEveryTaskOnce) {
 
 TEST(ThreadPool, RethrowsTheFirstExceptionAndStaysUsable) {
   ThreadPool pool(3);
-  EXPECT_THROW(pool.Run(10, [](int64_t i, int) { if (i == 4) throw std::runtime_error("four"); }), std::runtime_error);
+  EXPECT_THROW(pool.Run(10,
+                        [](int64_t i, int) {
+                          if (i == 4) throw std::runtime_error("four");
+                        }),
+               std::runtime_error);
   std::atomic<int> sum{0};
   pool.Run(10, [&](int64_t i, int) { sum += static_cast<int>(i); });
   EXPECT_EQ(sum, 45);

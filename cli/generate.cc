@@ -1,0 +1,92 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "cli/calibration_text.h"
+#include "cli/command.h"
+#include "lowbit/base/error.h"
+#include "lowbit/io/file.h"
+#include "lowbit/pipeline/generate.h"
+
+namespace lowbit::cli {
+namespace {
+
+struct Options {
+  std::string model, prompt, prompt_file, tokenizer;
+  int64_t context = 0;
+  GenerateOptions generate;
+};
+
+const char* NameOf(StopReason reason) {
+  switch (reason) {
+    case StopReason::kEndToken: return "end token";
+    case StopReason::kStopString: return "stop string";
+    case StopReason::kMaxTokens: return "max tokens";
+    case StopReason::kContextFull: return "context full";
+  }
+  return "?";
+}
+
+std::string ReadPrompt(const Options& o) {
+  if (!o.prompt_file.empty()) return ReadFile(o.prompt_file);
+  if (o.prompt != "-" && !(o.prompt.empty() && isatty(STDIN_FILENO) == 0)) return o.prompt;
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+int Run(const Options& o, const Common& common) {
+  CheckSamplerOptions(o.generate.sampler);
+  const Model model = OpenModel(o.model, o.tokenizer);
+  const Tokenizer& tokenizer = NeedTokenizer(model);
+  const std::string prompt = ReadPrompt(o);
+  std::vector<int32_t> tokens = tokenizer.Encode(prompt);
+  if (tokens.empty() && tokenizer.bos() >= 0) tokens.push_back(tokenizer.bos());
+  const int64_t context = o.context > 0 ? o.context : std::min<int64_t>(model.config.context, 4096);
+  LanguageModel language_model(model, ThreadPool::Global());
+  Generator generator(language_model, context);
+  if (!common.json) fmt::print("{}", prompt);
+  const Generated result = generator.Run(tokens, o.generate, [&](std::string_view text) {
+    if (common.json) return;
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  });
+  const auto count = static_cast<double>(result.tokens.size());
+  if (common.json) {
+    const nlohmann::json json = {{"text", result.text}, {"tokens", result.tokens}, {"prompt_tokens", result.prompt_tokens},
+                                 {"stop", NameOf(result.reason)},
+                                 {"prefill_tokens_per_s", static_cast<double>(result.prompt_tokens) / result.prefill_seconds},
+                                 {"decode_tokens_per_s", count / result.decode_seconds}};
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return 0;
+  }
+  fmt::print("\n");
+  fmt::print(stderr, "\n[{} prompt tokens at {:.0f}/s, {} tokens at {:.1f}/s, stopped by: {}]\n", result.prompt_tokens,
+             static_cast<double>(result.prompt_tokens) / result.prefill_seconds, result.tokens.size(),
+             count / result.decode_seconds, NameOf(result.reason));
+  return 0;
+}
+
+}  // namespace
+
+Action AddGenerate(CLI::App& app, Common& common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("MODEL", o->model, "Model to run")->required();
+  app.add_option("--prompt", o->prompt, "Text to continue; - or nothing reads standard input");
+  app.add_option("--prompt-file", o->prompt_file, "File with the text to continue")->check(CLI::ExistingFile);
+  app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")->capture_default_str();
+  app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  SamplerOptions& s = o->generate.sampler;
+  app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
+  app.add_option("--top-k", s.top_k, "Keep the k most likely tokens (0: all)")->capture_default_str();
+  app.add_option("--top-p", s.top_p, "Keep the fewest tokens that sum to p")->capture_default_str();
+  app.add_option("--min-p", s.min_p, "Keep tokens with this share of the highest probability")->capture_default_str();
+  app.add_option("--repeat-penalty", s.repetition_penalty, "Make recent tokens less likely (1: off)")->capture_default_str();
+  app.add_option("--seed", s.seed, "Seed of the draws")->capture_default_str();
+  app.add_option("--stop", o->generate.stop, "Stop before this string; may be repeated");
+  app.add_option("--tokenizer", o->tokenizer, "Tokenizer file or folder, where the model brings none");
+  return [o, &common] { return Run(*o, common); };
+}
+
+}  // namespace lowbit::cli

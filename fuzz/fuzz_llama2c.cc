@@ -1,0 +1,10 @@
+#include "fuzz/exercise.h"
+#include "lowbit/io/llama2c.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  lowbit::AllowErrors([&] {
+    const lowbit::Llama2cFile file(std::as_bytes(std::span(data, size)), "input");
+    lowbit::ReadEveryTensor(file);
+  });
+  return 0;
+}

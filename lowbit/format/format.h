@@ -1,0 +1,110 @@
+// How a stored weight matrix is laid out: alphabet (uniform integers of b bits), scaling (tiles along a row,
+// one or two levels), offset, packing. A format introduces itself by one notation for people:
+//
+//   int4-g32         4-bit codes, symmetric, one f16 scale for each 32 columns
+//   int3-g64-asym    the same with an integer zero point for each group
+//   int8             (also int8-row) one scale a row
+//   q4_k, q8_0, ...  the block types of GGUF, the same values in kernel layout
+//   f32, bf16, f16   not quantized
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "lowbit/base/dtype.h"
+
+namespace lowbit {
+
+enum class ScaleKind : uint8_t {
+  kF16,    // scale_g: f16, one for each group
+  kSuper,  // scale_g = d * sub_g: d f16 for each 256 columns, sub_g int8 (6-bit or 4-bit integers, kept as
+           // bytes)
+};
+
+enum class OffsetKind : uint8_t {
+  kCentre,     // value = scale_g * (code - 2^(bits-1))
+  kZeroPoint,  // value = scale_g * (code - zero_g), zero_g uint8
+  kMinF16,     // value = scale_g * code + min_g, min_g f16
+  kSuperMin,   // value = scale_g * code - dmin * submin_g: dmin f16 for each 256 columns, submin_g uint8
+};
+
+// A packed integer format. Valid: bits in {2, 3, 4, 5, 6, 8}; group 0 (whole row) or a multiple of 32, also
+// 16 with kSuper; kSuper and kSuperMin need a group that divides 256.
+struct IntegerFormat {
+  int bits = 4;
+  int group = 32;  // columns that share a scale; 0: the whole row
+  ScaleKind scale = ScaleKind::kF16;
+  OffsetKind offset = OffsetKind::kCentre;
+
+  bool operator==(const IntegerFormat&) const = default;
+};
+
+// What a matrix may be stored as: plain floats or packed integers.
+using Format = std::variant<DType, IntegerFormat>;
+
+// Parses the notation above; throws UsageError with the nearest valid name when `text` is none.
+Format ParseFormat(std::string_view text);
+std::string NameOf(const Format& format);
+std::string NameOf(const IntegerFormat& format);
+
+// Where the sections of a packed matrix lie inside its one run of bytes. Every section starts at a multiple
+// of 64.
+//
+// Rows are padded to panels of 16, columns to 32. One tile = 16 rows x 32 columns = 8 quads; a quad is 4
+// columns of 16 rows, 64 codes, row r column c at byte 4 r + c: one 32-bit lane per row, the operand of a
+// byte dot product. Codes of a tile are split into bit planes that each fill whole 64-byte vectors:
+//   8 bits: 8 vectors, one a quad
+//   4-bit plane (4, 5, 6 bits): 4 vectors; vector v holds quad v in the low and quad v + 4 in the high
+//   nibbles 2-bit plane (2, 3, 6 bits): 2 vectors; vector v holds quads v, v+2, v+4, v+6 at bits 0, 2, 4, 6
+//   1-bit plane (3, 5 bits): 1 vector; quad q at bit q
+// 3 = 2-bit plane (low) + 1-bit plane (high), 5 = 4 + 1, 6 = 4 + 2. A tile is 64 * bits bytes, planes low to
+// high.
+//   codes:      [rows/16][cols/32] tiles
+//   scale:      [rows/16][groups][16] f16 (kF16) or int8 (kSuper)
+//   offset:     [rows/16][groups][16] uint8 (kZeroPoint, kSuperMin) or f16 (kMinF16); absent for kCentre
+//   super:      [rows/16][cols/256][16] f16 d (kSuper)
+//   super_min:  [rows/16][cols/256][16] f16 dmin (kSuperMin)
+struct PackedLayout {
+  int64_t panels, tiles, groups,
+      supers;  // rows/16, cols/32, scales a row, super-scales a row (all rounded up)
+  size_t codes, scale, offset, super, super_min, bytes;  // section starts, total
+
+  PackedLayout(const IntegerFormat& format, int64_t rows, int64_t cols);
+};
+
+inline constexpr int kPanelRows = 16;
+inline constexpr int kTileColumns = 32;
+inline constexpr int kSuperColumns = 256;
+
+// A matrix in codes: what a quantizer makes and what packing reads. value(r, c) is given by OffsetKind above.
+// Only the vectors that the format uses are filled. Groups are counted along a row; the last may be short.
+struct QuantizedMatrix {
+  IntegerFormat format;
+  int64_t rows = 0, cols = 0;
+  std::vector<uint8_t> codes;       // (rows, cols)
+  std::vector<uint16_t> scale;      // (rows, groups) f16            kF16
+  std::vector<int8_t> sub_scale;    // (rows, groups)                kSuper
+  std::vector<uint8_t> zero;        // (rows, groups)                kZeroPoint; sub-minimum of kSuperMin
+  std::vector<uint16_t> min;        // (rows, groups) f16            kMinF16
+  std::vector<uint16_t> super;      // (rows, ceil(cols/256)) f16 d  kSuper
+  std::vector<uint16_t> super_min;  // (rows, ceil(cols/256)) f16    kSuperMin
+  std::vector<int32_t>
+      order;  // empty, or column j of the matrix multiplies input order[j] (activation order)
+
+  int64_t groups() const { return format.group == 0 ? 1 : (cols + format.group - 1) / format.group; }
+  int64_t supers() const { return (cols + kSuperColumns - 1) / kSuperColumns; }
+  // Row r in f32, columns in stored order (not undoing `order`).
+  void DequantizeRow(int64_t r, float* out) const;
+};
+
+// The packed form of `matrix`, layout.bytes long. Padding codes are 0 and padding scales are 0.
+std::vector<uint8_t> Pack(const QuantizedMatrix& matrix);
+// The inverse, for tests, export and re-quantization. Throws Error when the size is wrong.
+QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
+                       size_t size);
+
+}  // namespace lowbit

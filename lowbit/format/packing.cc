@@ -1,0 +1,154 @@
+// Between codes and the packed layout of format.h, one code at a time: the definition that kernels are tested
+// against.
+#include <algorithm>
+#include <cstring>
+
+#include "lowbit/base/error.h"
+#include "lowbit/format/format.h"
+
+namespace lowbit {
+namespace {
+
+// The bit planes of a tile: `width` bits from bit `shift` of the code, `vectors` * 64 bytes, starting at
+// `start`.
+struct Plane {
+  int width, shift, vectors, start;
+};
+
+struct Planes {
+  Plane plane[2];
+  int count;
+};
+
+Planes PlanesOf(int bits) {
+  switch (bits) {
+    case 8:
+      return {{{8, 0, 8, 0}, {}}, 1};
+    case 4:
+      return {{{4, 0, 4, 0}, {}}, 1};
+    case 2:
+      return {{{2, 0, 2, 0}, {}}, 1};
+    case 3:
+      return {{{2, 0, 2, 0}, {1, 2, 1, 128}}, 2};
+    case 5:
+      return {{{4, 0, 4, 0}, {1, 4, 1, 256}}, 2};
+    default:
+      return {{{4, 0, 4, 0}, {2, 4, 2, 256}}, 2};
+  }
+}
+
+// Byte and bit of a code inside its tile's plane.
+struct Place {
+  size_t byte;
+  int bit;
+};
+
+Place PlaceOf(const Plane& plane, int row, int column) {
+  const int quad = column / 4;
+  return {static_cast<size_t>(plane.start + 64 * (quad % plane.vectors) + 4 * row + column % 4),
+          quad / plane.vectors * plane.width};
+}
+
+// Calls f(panel offset, row) for every (row, group) entry: stored at ((panel * n + g) * 16 + r), read from r
+// * n + g.
+template <typename T>
+void Interleave(const std::vector<T>& from, int64_t rows, int64_t n, uint8_t* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t g = 0; g < n; ++g) {
+      std::memcpy(to + (((r / kPanelRows) * n + g) * kPanelRows + r % kPanelRows) * sizeof(T),
+                  &from[r * n + g], sizeof(T));
+    }
+  }
+}
+
+template <typename T>
+void Deinterleave(const uint8_t* from, int64_t rows, int64_t n, std::vector<T>& to) {
+  to.resize(static_cast<size_t>(rows * n));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t g = 0; g < n; ++g) {
+      std::memcpy(&to[r * n + g],
+                  from + (((r / kPanelRows) * n + g) * kPanelRows + r % kPanelRows) * sizeof(T), sizeof(T));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
+  const PackedLayout layout(m.format, m.rows, m.cols);
+  const Planes planes = PlanesOf(m.format.bits);
+  std::vector<uint8_t> bytes(layout.bytes);
+  const size_t tile_bytes = 64 * static_cast<size_t>(m.format.bits);
+  for (int64_t r = 0; r < m.rows; ++r) {
+    for (int64_t c = 0; c < m.cols; ++c) {
+      const uint8_t code = m.codes[r * m.cols + c];
+      uint8_t* tile = bytes.data() + layout.codes +
+                      static_cast<size_t>(r / kPanelRows * layout.tiles + c / kTileColumns) * tile_bytes;
+      for (int p = 0; p < planes.count; ++p) {
+        const Plane& plane = planes.plane[p];
+        const Place place =
+            PlaceOf(plane, static_cast<int>(r % kPanelRows), static_cast<int>(c % kTileColumns));
+        const int part = (code >> plane.shift) & ((1 << plane.width) - 1);
+        tile[place.byte] = static_cast<uint8_t>(tile[place.byte] | (part << place.bit));
+      }
+    }
+  }
+  if (m.format.scale == ScaleKind::kF16) {
+    Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
+  } else {
+    Interleave(m.sub_scale, m.rows, layout.groups, bytes.data() + layout.scale);
+    Interleave(m.super, m.rows, layout.supers, bytes.data() + layout.super);
+  }
+  if (m.format.offset == OffsetKind::kMinF16)
+    Interleave(m.min, m.rows, layout.groups, bytes.data() + layout.offset);
+  if (m.format.offset == OffsetKind::kZeroPoint || m.format.offset == OffsetKind::kSuperMin) {
+    Interleave(m.zero, m.rows, layout.groups, bytes.data() + layout.offset);
+  }
+  if (m.format.offset == OffsetKind::kSuperMin) {
+    Interleave(m.super_min, m.rows, layout.supers, bytes.data() + layout.super_min);
+  }
+  return bytes;
+}
+
+QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
+                       size_t size) {
+  const PackedLayout layout(format, rows, cols);
+  if (size != layout.bytes) {
+    Fail("packed matrix {} of {} x {} has {} bytes, it needs {}", NameOf(format), rows, cols, size,
+         layout.bytes);
+  }
+  const Planes planes = PlanesOf(format.bits);
+  QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};
+  m.codes.resize(static_cast<size_t>(rows * cols));
+  const size_t tile_bytes = 64 * static_cast<size_t>(format.bits);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      const uint8_t* tile =
+          bytes + layout.codes +
+          static_cast<size_t>(r / kPanelRows * layout.tiles + c / kTileColumns) * tile_bytes;
+      int code = 0;
+      for (int p = 0; p < planes.count; ++p) {
+        const Plane& plane = planes.plane[p];
+        const Place place =
+            PlaceOf(plane, static_cast<int>(r % kPanelRows), static_cast<int>(c % kTileColumns));
+        code |= ((tile[place.byte] >> place.bit) & ((1 << plane.width) - 1)) << plane.shift;
+      }
+      m.codes[r * cols + c] = static_cast<uint8_t>(code);
+    }
+  }
+  if (format.scale == ScaleKind::kF16) {
+    Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale);
+  } else {
+    Deinterleave(bytes + layout.scale, rows, layout.groups, m.sub_scale);
+    Deinterleave(bytes + layout.super, rows, layout.supers, m.super);
+  }
+  if (format.offset == OffsetKind::kMinF16) Deinterleave(bytes + layout.offset, rows, layout.groups, m.min);
+  if (format.offset == OffsetKind::kZeroPoint || format.offset == OffsetKind::kSuperMin) {
+    Deinterleave(bytes + layout.offset, rows, layout.groups, m.zero);
+  }
+  if (format.offset == OffsetKind::kSuperMin)
+    Deinterleave(bytes + layout.super_min, rows, layout.supers, m.super_min);
+  return m;
+}
+
+}  // namespace lowbit

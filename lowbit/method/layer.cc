@@ -1,0 +1,141 @@
+#include "lowbit/method/layer.h"
+
+#include <chrono>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/method/rtn.h"
+#include "lowbit/quantize/output_error.h"
+
+namespace lowbit {
+namespace {
+
+// Shrink steps of the range search, 1 % each (the reference's default).
+constexpr int kShrinkSteps = 80;
+
+GridOptions GridOf(const IntegerFormat& format, bool search, double norm) {
+  return {.bits = format.bits,
+          .kind = format.offset == OffsetKind::kCentre ? GridKind::kSymmetric : GridKind::kAsymmetric,
+          .shrink_steps = search ? kShrinkSteps : 0,
+          .norm = norm};
+}
+
+// Affine codes as a stored matrix. With `order`, stored column j is original column order[j] and groups are runs of
+// stored columns.
+QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
+  QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
+  m.order = std::move(order);
+  if (m.order.empty()) {
+    m.codes = codes.codes;
+  } else {
+    m.codes.resize(codes.codes.size());
+    for (int64_t r = 0; r < m.rows; ++r) {
+      for (int64_t c = 0; c < m.cols; ++c) m.codes[r * m.cols + c] = codes.codes[r * m.cols + m.order[c]];
+    }
+  }
+  for (const float scale : codes.scales) m.scale.push_back(FloatToF16(scale));
+  if (format.offset == OffsetKind::kZeroPoint) m.zero = codes.zeros;
+  return m;
+}
+
+double Trace(const std::vector<double>& rows) {
+  double sum = 0;
+  for (double x : rows) sum += x;
+  return sum;
+}
+
+void MeasureErrors(MatrixView<const float> w, const QuantizedMatrix& m, const LayerInputs& inputs, ThreadPool& pool,
+                   LayerReport& report) {
+  Buffer<float> difference(static_cast<size_t>(w.rows * w.cols));
+  std::vector<double> error(w.rows), energy(w.rows);
+  pool.Run(w.rows, [&](int64_t r, int) {
+    std::vector<float> row(static_cast<size_t>(w.cols));
+    m.DequantizeRow(r, row.data());
+    for (int64_t c = 0; c < w.cols; ++c) {
+      const int64_t column = m.order.empty() ? c : m.order[c];
+      const float d = w(r, column) - row[c];
+      difference[r * w.cols + column] = d;
+      error[r] += double{d} * d;
+      energy[r] += double{w(r, column)} * w(r, column);
+    }
+  });
+  const double total = Trace(energy);
+  report.weight_error = total > 0 ? Trace(error) / total : 0;
+  if (inputs.hessian.data == nullptr) return;
+  const double output = Trace(OutputError<float>(w, inputs.hessian, pool));
+  const MatrixView<const float> d(difference.data(), w.rows, w.cols);
+  report.output_error = output > 0 ? Trace(OutputError<float>(d, inputs.hessian, pool)) / output : 0;
+}
+
+}  // namespace
+
+Method ParseMethod(const std::string& name) {
+  for (const Method method : {Method::kRtn, Method::kMse, Method::kImatrix, Method::kGptq}) {
+    if (NameOf(method) == name) return method;
+  }
+  FailUsage("\"{}\" is not a method; known: rtn, mse, imatrix, gptq", name);
+}
+
+std::string NameOf(Method method) {
+  switch (method) {
+    case Method::kRtn: return "rtn";
+    case Method::kMse: return "mse";
+    case Method::kImatrix: return "imatrix";
+    case Method::kGptq: return "gptq";
+  }
+  return "?";
+}
+
+StatisticsNeeded NeedsOf(Method method) {
+  if (method == Method::kGptq) return StatisticsNeeded::kHessian;
+  return method == Method::kImatrix ? StatisticsNeeded::kImportance : StatisticsNeeded::kNone;
+}
+
+LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const IntegerFormat& format,
+                          const LayerOptions& options, const LayerInputs& inputs, ThreadPool& pool) {
+  const auto start = std::chrono::steady_clock::now();
+  LayerResult result;
+  LayerReport& report = result.report;
+  report = {.name = name, .format = NameOf(format), .method = NameOf(options.method), .rows = w.rows, .cols = w.cols,
+            .tokens = inputs.tokens};
+  if (format.scale != ScaleKind::kF16 || format.offset == OffsetKind::kMinF16) {
+    Fail("{}: {} cannot be filled by {} yet", name, NameOf(format), NameOf(options.method));
+  }
+  try {
+    if (options.method == Method::kGptq) {
+      if (inputs.hessian.data == nullptr) Fail("{}: GPTQ needs calibration data", name);
+      GptqOptions gptq{.grid = GridOf(format, options.search, 2.4), .group = format.group, .order = options.order};
+      gptq.search_weight = SearchWeight::kHessianDiagonal;
+      gptq.damping.relative = options.damping;
+      const GptqResult solved = SolveGptq<float>(w, inputs.hessian, gptq, pool);
+      report.damping = solved.damping;
+      if (solved.fell_back) report.note = "rounded to nearest: " + solved.reason;
+      if (solved.dead_columns > 0) report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
+      const bool ordered = options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
+      result.matrix = ToStored(solved.matrix, format, ordered ? solved.permutation : std::vector<int32_t>());
+    } else {
+      const bool search = options.method != Method::kRtn;
+      const RtnOptions rtn{.grid = GridOf(format, search, options.method == Method::kMse ? 2.4 : 2.0), .group = format.group};
+      std::span<const float> importance;
+      if (options.method == Method::kImatrix) {
+        if (inputs.importance.empty()) Fail("{}: importance-weighted rounding needs calibration data or an imatrix", name);
+        importance = inputs.importance;
+      }
+      result.matrix = ToStored(RoundToNearest<float>(w, rtn, importance, pool), format, {});
+    }
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    Fail("{}: {}", name, error.what());
+  }
+  MeasureErrors(w, result.matrix, inputs, pool, report);
+  const PackedLayout layout(format, w.rows, w.cols);
+  report.bits = (static_cast<double>(layout.bytes) + (result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols))) *
+                8 / (static_cast<double>(w.rows) * static_cast<double>(w.cols));
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace lowbit

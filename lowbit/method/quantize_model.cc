@@ -1,0 +1,338 @@
+#include "lowbit/method/quantize_model.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/progress.h"
+#include "lowbit/base/version.h"
+#include "lowbit/quantize/gram.h"
+
+namespace lowbit {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using Seconds = std::chrono::duration<double>;
+
+double Since(std::chrono::steady_clock::time_point start) { return Seconds(std::chrono::steady_clock::now() - start).count(); }
+
+json ToJson(const LayerReport& r) {
+  return {{"name", r.name}, {"format", r.format}, {"method", r.method}, {"rows", r.rows}, {"cols", r.cols},
+          {"tokens", r.tokens}, {"bits", r.bits}, {"weight_error", r.weight_error}, {"output_error", r.output_error},
+          {"damping", r.damping}, {"note", r.note}, {"seconds", r.seconds}};
+}
+
+LayerReport FromJson(const json& j) {
+  return {j.at("name"), j.at("format"), j.at("method"), j.at("rows"), j.at("cols"), j.at("tokens"), j.at("bits"),
+          j.at("weight_error"), j.at("output_error"), j.at("damping"), j.at("note"), j.at("seconds")};
+}
+
+// The weight matrices of a graph: tensor name -> one node that uses it.
+std::map<std::string, int> Matrices(const Graph& graph) {
+  std::map<std::string, int> matrices;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (node.op == Op::kLinear || node.op == Op::kEmbedding) matrices.try_emplace(graph.values[node.in[1]].name, static_cast<int>(i));
+  }
+  return matrices;
+}
+
+DType SourceType(const Weights& weights, const std::string& name) {
+  const auto type = DTypeFromName(weights.StoredAs(name));
+  return type && (*type == DType::kF16 || *type == DType::kBF16) ? *type : DType::kF32;
+}
+
+// What a finished block leaves behind, and where.
+class Workplace {
+ public:
+  // `identity` says everything that the blocks depend on; a folder with another identity is not used.
+  Workplace(const fs::path& output, const json& identity) : folder_(output.string() + ".work") {
+    const fs::path stamp = folder_ / "identity.json";
+    if (fs::exists(stamp) && json::parse(ReadFile(stamp), nullptr, false) != identity) fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    if (!fs::exists(stamp)) {
+      AtomicFile file(stamp);
+      file.Write(identity.dump());
+      file.Commit();
+    }
+  }
+
+  fs::path BlockFile(int block) const { return folder_ / fmt::format("block-{:05}.safetensors", block); }
+  void Remove() { fs::remove_all(folder_); }
+
+ private:
+  fs::path folder_;
+};
+
+class Driver {
+ public:
+  Driver(const Model& model, const QuantizeOptions& options, ThreadPool& pool)
+      : model_(model), options_(options), pool_(pool), plan_(MakePlan(model, options.plan)) {}
+
+  QuantizeReport Run(const fs::path& output, std::vector<std::vector<int32_t>> calibration) {
+    const auto start = std::chrono::steady_clock::now();
+    needs_ = NeedsOf(options_.layer.method);
+    if (needs_ != StatisticsNeeded::kNone && calibration.empty()) {
+      FailUsage("{} needs calibration text: give --text FILE", NameOf(options_.layer.method));
+    }
+    Workplace workplace(output, Identity(calibration));
+    if (needs_ == StatisticsNeeded::kNone) calibration.clear();
+    RunBlocks(workplace, std::move(calibration));
+    Assemble(workplace, output);
+    workplace.Remove();
+    report_.seconds_total = Since(start);
+    return std::move(report_);
+  }
+
+ private:
+  json Identity(const std::vector<std::vector<int32_t>>& calibration) const {
+    uint64_t hash = 1469598103934665603ull;  // FNV-1a over the calibration tokens
+    for (const auto& sequence : calibration) {
+      for (const int32_t token : sequence) hash = (hash ^ static_cast<uint32_t>(token)) * 1099511628211ull;
+      hash = (hash ^ 0xffffffffull) * 1099511628211ull;
+    }
+    json formats;
+    for (const auto& [name, format] : plan_) formats[name] = NameOf(format);
+    std::error_code error;
+    const fs::path source = fs::is_directory(model_.path) ? model_.path / "model.safetensors" : model_.path;
+    const auto modified = fs::last_write_time(source, error);
+    return {{"version", Version()}, {"source", fs::absolute(model_.path).string()},
+            {"modified", error ? 0 : modified.time_since_epoch().count()}, {"formats", formats},
+            {"method", NameOf(options_.layer.method)}, {"order", static_cast<int>(options_.layer.order)},
+            {"damping", options_.layer.damping}, {"search", options_.layer.search},
+            {"true_sequential", options_.true_sequential}, {"quantized_inputs", options_.quantized_inputs},
+            {"calibration", hash}};
+  }
+
+  const std::string& WeightName(int node) const {
+    const Graph& graph = *model_.graph;
+    return graph.values[graph.nodes[node].in[1]].name;
+  }
+
+  void RunBlocks(Workplace& workplace, std::vector<std::vector<int32_t>> calibration) {
+    const bool stream_data = !calibration.empty();
+    BlockStream stream(model_, std::move(calibration), pool_);
+    Progress progress("quantizing", stream.blocks(), "blocks");
+    for (int b = 0; b < stream.blocks(); ++b) {
+      progress.Update(b);
+      const fs::path file = workplace.BlockFile(b);
+      if (fs::exists(file)) {
+        Reload(file, stream, b, stream_data);
+        ++report_.resumed_blocks;
+        continue;
+      }
+      stream.Load(b);
+      std::map<std::string, QuantizedMatrix> done;
+      std::vector<LayerReport> layers;
+      const Cut& cut = stream.block(b);
+      std::vector<std::vector<int>> stages = LinearStages(*model_.graph, cut.first, cut.last);
+      if (!options_.true_sequential || !options_.quantized_inputs) {
+        for (size_t i = 1; i < stages.size(); ++i) stages[0].insert(stages[0].end(), stages[i].begin(), stages[i].end());
+        stages.resize(1);
+      }
+      std::map<int, Matrix> replaced;
+      for (const std::vector<int>& stage : stages) SolveStage(stream, b, stage, done, layers, replaced);
+      if (stream_data) {
+        const auto start = std::chrono::steady_clock::now();
+        if (options_.quantized_inputs) {
+          for (auto& [node, matrix] : replaced) stream.executor().SetMatrix(node, std::move(matrix));
+        }
+        if (b + 1 < stream.blocks()) stream.Advance(b);
+        report_.seconds_forward += Since(start);
+      }
+      stream.Unload(b);
+      Save(file, done, layers);
+      report_.layers.insert(report_.layers.end(), layers.begin(), layers.end());
+    }
+  }
+
+  void SolveStage(BlockStream& stream, int b, const std::vector<int>& stage, std::map<std::string, QuantizedMatrix>& done,
+                  std::vector<LayerReport>& layers, std::map<int, Matrix>& replaced) {
+    const Graph& graph = *model_.graph;
+    // One accumulator for each activation that layers of this stage read.
+    std::map<int, HessianAccumulator<float>> hessians;
+    std::map<int, ImportanceAccumulator> importances;
+    std::set<int> first_reader;
+    int last = -1;
+    for (const int node : stage) {
+      if (!std::holds_alternative<IntegerFormat>(plan_.at(WeightName(node)))) continue;
+      const int value = graph.nodes[node].in[0];
+      const int64_t width = graph.values[value].shape.back();
+      last = std::max(last, node);
+      if (hessians.contains(value) || importances.contains(value)) continue;
+      first_reader.insert(node);
+      if (needs_ == StatisticsNeeded::kHessian) hessians.try_emplace(value, width, pool_);
+      if (needs_ == StatisticsNeeded::kImportance) importances.try_emplace(value, width);
+    }
+    if (last < 0) return;
+    if (needs_ != StatisticsNeeded::kNone) {
+      const auto start = std::chrono::steady_clock::now();
+      double accumulating = 0;
+      stream.Observe(b, last, [&](int node, const float* x, int64_t rows, int64_t sequences) {
+        if (!first_reader.contains(node)) return;
+        const auto inside = std::chrono::steady_clock::now();
+        const int value = graph.nodes[node].in[0];
+        const MatrixView<const float> view(x, rows, graph.values[value].shape.back());
+        try {
+          if (needs_ == StatisticsNeeded::kHessian) hessians.at(value).Add(view, sequences);
+          else importances.at(value).Add(view);
+        } catch (const Error& error) {
+          Fail("inputs of {}: {}", graph.nodes[node].name, error.what());
+        }
+        accumulating += Since(inside);
+      });
+      report_.seconds_statistics += accumulating;
+      report_.seconds_forward += Since(start) - accumulating;
+    }
+    std::map<int, Buffer<float>> finished;
+    for (auto& [value, accumulator] : hessians) finished.emplace(value, accumulator.Finish());
+    for (const int node : stage) {
+      const std::string& name = WeightName(node);
+      const auto* format = std::get_if<IntegerFormat>(&plan_.at(name));
+      if (format == nullptr) continue;
+      const auto start = std::chrono::steady_clock::now();
+      const int value = graph.nodes[node].in[0];
+      LayerInputs inputs;
+      inputs.tokens = needs_ == StatisticsNeeded::kNone ? 0 : stream.tokens();
+      const std::vector<int64_t> shape = graph.values[graph.nodes[node].in[1]].shape;
+      if (const auto found = finished.find(value); found != finished.end()) {
+        inputs.hessian = MatrixView<const float>(found->second.data(), shape[1], shape[1]);
+      }
+      if (const auto found = importances.find(value); found != importances.end()) inputs.importance = found->second.Mean();
+      const std::vector<float> w = model_.weights->Floats(name);
+      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), shape[0], shape[1]), *format,
+                                         options_.layer, inputs, pool_);
+      report_.seconds_solve += Since(start);
+      if (stream.tokens() > 0) {
+        Matrix packed = OwnPacked(result.matrix);
+        if (options_.quantized_inputs && options_.true_sequential) {
+          stream.executor().SetMatrix(node, std::move(packed));
+        } else {
+          replaced.emplace(node, std::move(packed));
+        }
+      }
+      layers.push_back(result.report);
+      done.emplace(name, std::move(result.matrix));
+    }
+  }
+
+  void Save(const fs::path& file, const std::map<std::string, QuantizedMatrix>& done, const std::vector<LayerReport>& layers) {
+    BundleHeader header{.config = model_.config};
+    for (const auto& [name, m] : done) header.packed[name] = {m.format, m.rows, m.cols, !m.order.empty()};
+    json reports = json::array();
+    for (const LayerReport& layer : layers) reports.push_back(ToJson(layer));
+    header.history = reports.dump();
+    BundleWriter writer(file, header);
+    for (const auto& [name, m] : done) writer.Write(name, m);
+    writer.Finish();
+    for (const auto& [name, m] : done) ordered_[name] = !m.order.empty();
+  }
+
+  void Reload(const fs::path& file, BlockStream& stream, int b, bool stream_data) {
+    const Bundle part(std::make_shared<SafetensorsFile>(file));
+    for (const json& layer : json::parse(part.header().history)) report_.layers.push_back(FromJson(layer));
+    for (const auto& [name, entry] : part.header().packed) ordered_[name] = entry.ordered;
+    if (!stream_data) return;
+    stream.Load(b);
+    if (options_.quantized_inputs) {
+      const Cut& cut = stream.block(b);
+      for (int i = cut.first; i < cut.last; ++i) {
+        if (model_.graph->nodes[i].op == Op::kLinear && part.Has(WeightName(i))) {
+          stream.executor().SetMatrix(i, part.Load(WeightName(i)));
+        }
+      }
+    }
+    if (b + 1 < stream.blocks()) stream.Advance(b);
+    stream.Unload(b);
+  }
+
+  // Blocks from their files, embedding and head rounded now, the rest as in the source.
+  void Assemble(const Workplace& workplace, const fs::path& output) {
+    const Graph& graph = *model_.graph;
+    BundleHeader header{.config = model_.config, .tables = TablesOf(model_)};
+    json history = {{"lowbit", Version()}, {"source", model_.path.filename().string()}, {"method", NameOf(options_.layer.method)}};
+    if (!options_.command.empty()) history["command"] = options_.command;
+    header.history = history.dump();
+    std::map<std::string, int> matrices = Matrices(graph);
+    for (const Value& value : graph.values) {
+      if (value.kind != ValueKind::kWeight) continue;
+      const auto planned = plan_.find(value.name);
+      const auto* integer = planned == plan_.end() ? nullptr : std::get_if<IntegerFormat>(&planned->second);
+      if (integer != nullptr) {
+        header.packed[value.name] = {*integer, value.shape[0], value.shape[1], ordered_[value.name]};
+      } else {
+        // Norms and biases are few; they keep the type they have.
+        const DType type = planned == plan_.end() ? SourceType(*model_.weights, value.name) : std::get<DType>(planned->second);
+        header.plain[value.name] = {type, value.shape};
+      }
+    }
+    BundleWriter writer(output, header);
+    for (const auto& [name, entry] : header.plain) writer.Write(name, model_.weights->Floats(name));
+    std::set<std::string> written;
+    int blocks = 0;
+    for (const Cut& cut : Partition(graph)) blocks += cut.block >= 0 ? 1 : 0;
+    for (int b = 0; b < blocks; ++b) {
+      const Bundle part(std::make_shared<SafetensorsFile>(workplace.BlockFile(b)));
+      for (const auto& [name, entry] : part.header().packed) {
+        writer.Write(name, part.Load(name));
+        written.insert(name);
+      }
+    }
+    LayerOptions rounding = options_.layer;
+    rounding.method = options_.layer.method == Method::kRtn ? Method::kRtn : Method::kMse;
+    for (const auto& [name, entry] : header.packed) {
+      if (written.contains(name)) continue;
+      CheckInterrupt();
+      const std::vector<float> w = model_.weights->Floats(name);
+      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols), entry.format,
+                                         rounding, {}, pool_);
+      writer.Write(name, result.matrix);
+      report_.layers.push_back(result.report);
+    }
+    writer.Finish();
+    report_.file_bytes = writer.file_bytes();
+  }
+
+  const Model& model_;
+  const QuantizeOptions& options_;
+  ThreadPool& pool_;
+  std::map<std::string, Format> plan_;
+  std::map<std::string, bool> ordered_;
+  StatisticsNeeded needs_ = StatisticsNeeded::kNone;
+  QuantizeReport report_;
+};
+
+}  // namespace
+
+std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& options) {
+  std::map<std::string, Format> plan;
+  for (const auto& [name, node] : Matrices(*model.graph)) {
+    plan[name] = model.graph->nodes[node].block >= 0 ? options.format : options.embedding;
+  }
+  for (const auto& [pattern, format] : options.overrides) {
+    std::regex expression;
+    try {
+      expression = std::regex(pattern, std::regex::ECMAScript);
+    } catch (const std::regex_error& error) {
+      FailUsage("--tensor {}={}: not a regular expression: {}", pattern, format, error.what());
+    }
+    int matched = 0;
+    for (auto& [name, chosen] : plan) {
+      if (!std::regex_search(name, expression)) continue;
+      ++matched;
+      chosen = format == "skip" ? Format(SourceType(*model.weights, name)) : ParseFormat(format);
+    }
+    if (matched == 0) FailUsage("--tensor {}={}: matches no weight matrix, for example {}", pattern, format, plan.begin()->first);
+  }
+  return plan;
+}
+
+QuantizeReport QuantizeModel(const Model& model, const fs::path& output, const QuantizeOptions& options,
+                             std::vector<std::vector<int32_t>> calibration, ThreadPool& pool) {
+  return Driver(model, options, pool).Run(output, std::move(calibration));
+}
+
+}  // namespace lowbit

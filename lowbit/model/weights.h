@@ -1,0 +1,58 @@
+// The weights of a model under canonical names (those of Hugging Face checkpoints), whatever the file calls them and
+// however it stores them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lowbit/format/matrix.h"
+#include "lowbit/io/tensor_source.h"
+
+namespace lowbit {
+
+class Weights {
+ public:
+  virtual ~Weights() = default;
+
+  virtual std::string Where() const = 0;
+  virtual std::vector<std::string> Names() const = 0;  // sorted
+  virtual bool Has(const std::string& name) const = 0;
+  // Outermost first: (out, in) or (n). Throws Error naming file and tensor when absent.
+  virtual std::vector<int64_t> Shape(const std::string& name) const = 0;
+  // As stored, for people: "F32", "Q4_K", "int4-g32", "GPTQ 4 bit".
+  virtual std::string StoredAs(const std::string& name) const = 0;
+  // Bytes of the file that hold it, side information included.
+  virtual size_t StoredBytes(const std::string& name) const = 0;
+  // A matrix ready to multiply: packed when its codes can be computed with, else floats.
+  virtual Matrix Load(const std::string& name) const = 0;
+  // Any tensor in f32, row-major.
+  virtual std::vector<float> Floats(const std::string& name) const = 0;
+  // The mapped pages of this tensor are not needed any more.
+  virtual void Release(const std::string& /*name*/) const {}
+};
+
+// Tensors of plain element types, stored under their canonical names. Where a tied model stores its one matrix as
+// "lm_head.weight" only, "model.embed_tokens.weight" is that matrix.
+class PlainWeights : public Weights {
+ public:
+  explicit PlainWeights(std::shared_ptr<const TensorSource> source) : source_(std::move(source)) {}
+
+  std::string Where() const override { return source_->Where(); }
+  std::vector<std::string> Names() const override { return source_->Names(); }
+  bool Has(const std::string& name) const override { return source_->Has(Stored(name)); }
+  std::vector<int64_t> Shape(const std::string& name) const override { return source_->Get(Stored(name)).shape; }
+  std::string StoredAs(const std::string& name) const override;
+  size_t StoredBytes(const std::string& name) const override { return source_->Get(Stored(name)).bytes.size(); }
+  Matrix Load(const std::string& name) const override;
+  std::vector<float> Floats(const std::string& name) const override;
+  void Release(const std::string& name) const override { source_->Release(Stored(name)); }
+
+ private:
+  const std::string& Stored(const std::string& name) const;
+
+  std::shared_ptr<const TensorSource> source_;
+};
+
+}  // namespace lowbit
