@@ -104,6 +104,20 @@ void Run(int64_t columns, int64_t rows, int threads) {
     fmt::print("  {:.1f} GFLOP take {:.3f} s at the peak: ratio {:.2f} (target 2), loss {:.4g}\n",
                flop * 1e-9, flop * 1e-9 / peak, seconds / (flop * 1e-9 / peak), result.loss);
   }
+  // What other grids cost on top: their fits run inside the sweep.
+  GptqTimes times;
+  GptqOptions searched;
+  searched.group = 128;
+  searched.grid.shrink_steps = 80;
+  SolveGptq<float>({w.data(), rows, columns}, {h.data(), columns, columns}, searched, pool, &times);
+  fmt::print("sweep with an 80-step search of each grid (norm 2.4): {:.3f} s\n", times.sweep);
+  for (const GgmlGridType type : {GgmlGridType::kQ4_0, GgmlGridType::kQ4_K, GgmlGridType::kQ2_K}) {
+    if (columns % GridOf(type).block != 0) continue;
+    GptqGgmlOptions options;
+    options.type = type;
+    SolveGptqGgml<float>({w.data(), rows, columns}, {h.data(), columns, columns}, options, pool, &times);
+    fmt::print("sweep on {}: {:.3f} s\n", GridOf(type).name, times.sweep);
+  }
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ Action AddQuantize(CLI::App& app, Common& common);
 Action AddEval(CLI::App& app, Common& common);
 Action AddGenerate(CLI::App& app, Common& common);
 Action AddInspect(CLI::App& app, Common& common);
+Action AddBench(CLI::App& app, Common& common);
 Action AddList(CLI::App& app, Common& common);
 
 // What the user typed, for the history of a file.

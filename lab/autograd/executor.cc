@@ -154,7 +154,8 @@ torch::Tensor Executor::Forward(const Weights& weights, const torch::Tensor& ids
       if (last_use[v] == n) values[v] = torch::Tensor();  // autograd keeps what the backward pass needs
     }
   }
-  return values[graph_.outputs.at(0)].to(torch::kFloat32);
+  const torch::Tensor& logits = values[graph_.outputs.at(0)];
+  return logits.scalar_type() == torch::kBFloat16 ? logits.to(torch::kFloat32) : logits;
 }
 
 Weights InitialWeights(const Graph& graph, uint64_t seed, double deviation) {

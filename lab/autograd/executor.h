@@ -28,7 +28,7 @@ class Executor {
   // Throws Error when the graph is not valid. The graph is copied.
   explicit Executor(const Graph& graph, ExecutorOptions options = {});
 
-  // ids (B, L), int64, each row a sequence from its first position -> logits (B, L, vocab), f32.
+  // ids (B, L), int64, each row a sequence from its first position -> logits (B, L, vocab) in the type of the weights.
   // Throws Error naming the weight when one is missing or has another shape than the graph says.
   torch::Tensor Forward(const Weights& weights, const torch::Tensor& ids) const;
 

@@ -34,7 +34,11 @@ constexpr std::array<int, 6> kBits = {2, 3, 4, 5, 6, 8};
 
 bool Valid(const IntegerFormat& f) {
   if (std::find(kBits.begin(), kBits.end(), f.bits) == kBits.end()) return false;
-  if (f.scale == ScaleKind::kSuper) return f.group == 16 || f.group == 32 || f.group == 64;
+  if (f.scale == ScaleKind::kSuper) {
+    // Groups of 16 are those of Q2_K, Q3_K and Q6_K: the kernels are compiled for these.
+    if (f.group == 16) return f.bits == 2 ? f.offset == OffsetKind::kSuperMin : (f.bits == 3 || f.bits == 6) && f.offset == OffsetKind::kCentre;
+    return f.group == 32 || f.group == 64;
+  }
   if (f.offset == OffsetKind::kSuperMin) return false;
   return f.group >= 0 && f.group % 32 == 0;
 }

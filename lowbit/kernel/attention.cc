@@ -8,13 +8,11 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 
-// clang-format off: the order matters, this file is compiled once for each target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/attention.cc"
-#include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
 #include "hwy/contrib/math/math-inl.h"
-// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -296,7 +294,7 @@ void Attend(const AttentionShape& shape, const CacheView& cache, int64_t positio
     const int64_t last = positions[count - 1] / kAttentionChunk;
     for (int64_t chunk = std::max(chunk_begin, oldest / kAttentionChunk);
          chunk < std::min(chunk_end, last + 1); ++chunk) {
-      HWY_DYNAMIC_DISPATCH(ChunkAny)
+      LOWBIT_KERNEL(ChunkAny)
       (shape, cache, kv_head, chunk, queries, positions, count, scratch, maximum, sum, part);
       for (int i = 0; i < count; ++i)
         emit(chunk, i, heads[i], positions[i] - position, maximum[i], sum[i], part + i * n);

@@ -4,12 +4,9 @@
 
 #include "lowbit/base/error.h"
 
-// clang-format off: the order matters, this file is compiled once for each target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/float_matmul.cc"
-#include "hwy/foreach_target.h"
-#include "hwy/highway.h"
-// clang-format on
+#include "lowbit/kernel/simd.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -134,7 +131,7 @@ void MatMulFloat(const FloatMatrix& w, const float* x, int64_t tokens, int64_t x
   const int64_t blocks = (tokens + token_block - 1) / token_block, row_tasks = (w.rows + kTaskRows - 1) / kTaskRows;
   pool.Run(row_tasks * blocks, [&](int64_t task, int) {
     const int64_t begin = task % row_tasks * kTaskRows, first = task / row_tasks * token_block;
-    HWY_DYNAMIC_DISPATCH(FloatRows)
+    LOWBIT_KERNEL(FloatRows)
     (w, begin, std::min(w.rows, begin + kTaskRows), x + first * x_stride, std::min(token_block, tokens - first), x_stride,
      y + first * y_stride, y_stride);
   });

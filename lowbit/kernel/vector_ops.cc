@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-// clang-format off: the order matters, this file is compiled once for each target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/vector_ops.cc"
-#include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
 #include "hwy/contrib/math/math-inl.h"
-// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -116,25 +114,25 @@ void InParts(int64_t n, ThreadPool& pool, F f) {
 }  // namespace
 
 void RmsNorm(const float* x, const float* weight, float* y, int64_t n, float eps) {
-  HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, weight, y, n, eps);
+  LOWBIT_KERNEL(RmsNormRow)(x, weight, y, n, eps);
 }
 
 void RotateHeads(float* x, int64_t heads, int64_t head_size, const float* cos, const float* sin, int64_t half) {
-  HWY_DYNAMIC_DISPATCH(Rotate)(x, heads, head_size, cos, sin, half);
+  LOWBIT_KERNEL(Rotate)(x, heads, head_size, cos, sin, half);
 }
 
 void Glu(GluActivation activation, const float* gate, const float* up, float* y, int64_t n, ThreadPool& pool) {
   InParts(n, pool, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(GluRange)(activation, gate + begin, up + begin, y + begin, end - begin);
+    LOWBIT_KERNEL(GluRange)(activation, gate + begin, up + begin, y + begin, end - begin);
   });
 }
 
 void Add(const float* a, const float* b, float* y, int64_t n, ThreadPool& pool) {
-  InParts(n, pool, [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(AddRange)(a + begin, b + begin, y + begin, end - begin); });
+  InParts(n, pool, [&](int64_t begin, int64_t end) { LOWBIT_KERNEL(AddRange)(a + begin, b + begin, y + begin, end - begin); });
 }
 
 void AddBias(float* y, const float* bias, int64_t rows, int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) HWY_DYNAMIC_DISPATCH(AddRange)(y + r * width, bias, y + r * width, width);
+  for (int64_t r = 0; r < rows; ++r) LOWBIT_KERNEL(AddRange)(y + r * width, bias, y + r * width, width);
 }
 
 }  // namespace lowbit

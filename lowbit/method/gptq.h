@@ -28,8 +28,9 @@
 
 namespace lowbit {
 
-// What weights the columns when a grid is searched. Measured on random layers with correlated inputs, kPivot
-// leaves 3 to 9 % less output error than kHessianDiagonal on GGUF's grids.
+// What weights the columns when a grid is searched. On GGUF's grids (Q2_K, Q3_K, Q4_0, Q4_K, Q6_K; two
+// synthetic layers with correlated inputs, two orders) kPivot left 1 to 10 % less output error on the
+// calibration data than kHessianDiagonal; it has not been compared on held-out text.
 enum class SearchWeight {
   kUniform,
   kHessianDiagonal,  // diag(H): the error if nothing repaired it

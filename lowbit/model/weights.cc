@@ -14,12 +14,17 @@ DType PlainType(const TensorView& view, const std::string& where, const std::str
 
 }  // namespace
 
+const std::string& PlainWeights::Stored(const std::string& name) const {
+  static const std::string kEmbedding = "model.embed_tokens.weight", kHead = "lm_head.weight";
+  return name == kEmbedding && !source_->Has(kEmbedding) && source_->Has(kHead) ? kHead : name;
+}
+
 std::string PlainWeights::StoredAs(const std::string& name) const {
-  return std::string(NameOf(PlainType(source_->Get(name), Where(), name)));
+  return std::string(NameOf(PlainType(source_->Get(Stored(name)), Where(), name)));
 }
 
 Matrix PlainWeights::Load(const std::string& name) const {
-  const TensorView view = source_->Get(name);
+  const TensorView view = source_->Get(Stored(name));
   if (view.shape.size() != 2) Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), name, view.shape.size());
   const DType type = PlainType(view, Where(), name);
   if (type != DType::kF32 && type != DType::kF16 && type != DType::kBF16) {
@@ -32,6 +37,6 @@ Matrix PlainWeights::Load(const std::string& name) const {
   return matrix;
 }
 
-std::vector<float> PlainWeights::Floats(const std::string& name) const { return ReadFloats(*source_, name); }
+std::vector<float> PlainWeights::Floats(const std::string& name) const { return ReadFloats(*source_, Stored(name)); }
 
 }  // namespace lowbit

@@ -33,22 +33,25 @@ class Weights {
   virtual void Release(const std::string& /*name*/) const {}
 };
 
-// Tensors of plain element types, stored under their canonical names.
+// Tensors of plain element types, stored under their canonical names. Where a tied model stores its one matrix as
+// "lm_head.weight" only, "model.embed_tokens.weight" is that matrix.
 class PlainWeights : public Weights {
  public:
   explicit PlainWeights(std::shared_ptr<const TensorSource> source) : source_(std::move(source)) {}
 
   std::string Where() const override { return source_->Where(); }
   std::vector<std::string> Names() const override { return source_->Names(); }
-  bool Has(const std::string& name) const override { return source_->Has(name); }
-  std::vector<int64_t> Shape(const std::string& name) const override { return source_->Get(name).shape; }
+  bool Has(const std::string& name) const override { return source_->Has(Stored(name)); }
+  std::vector<int64_t> Shape(const std::string& name) const override { return source_->Get(Stored(name)).shape; }
   std::string StoredAs(const std::string& name) const override;
-  size_t StoredBytes(const std::string& name) const override { return source_->Get(name).bytes.size(); }
+  size_t StoredBytes(const std::string& name) const override { return source_->Get(Stored(name)).bytes.size(); }
   Matrix Load(const std::string& name) const override;
   std::vector<float> Floats(const std::string& name) const override;
-  void Release(const std::string& name) const override { source_->Release(name); }
+  void Release(const std::string& name) const override { source_->Release(Stored(name)); }
 
  private:
+  const std::string& Stored(const std::string& name) const;
+
   std::shared_ptr<const TensorSource> source_;
 };
 
