@@ -35,6 +35,7 @@ int Run(int argc, char** argv) {
   add("generate", "Continue a prompt, or chat", AddGenerate);
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
   add("bench", "Tokens per second beside the limits of the machine", AddBench);
+  add("reproduce", "Measure the claims of a published system", AddReproduce);
   add("list", "Formats, methods, kernels, model families", AddList);
   app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
   if (argc > 1 && argv[1][0] != '-') {

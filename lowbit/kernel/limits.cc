@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "lowbit/kernel/limits.cc"
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
-#include "lowbit/kernel/byte_dot-inl.h"
+#include "lowbit/kernel/chunk-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -39,7 +39,7 @@ double DotSteps(int64_t steps) {
   const Bytes codes = LoadBytes(kCodes);
   const Quad four = LoadQuad(kInputs);
   for (int64_t i = 0; i < steps; ++i) {
-    for (Sum& s : sum) s.template Step<0>(codes, four);
+    Unroll<0, 16>([&](auto k) LOWBIT_STEP { sum[k].template Step<0>(codes, four); });
   }
   int32_t kept = 0;
   for (const Sum& s : sum) {
