@@ -25,35 +25,35 @@ help:
 	@echo "LOWBIT_LAB=OFF leaves out the laboratory (training; libtorch). JOBS=N, CMAKE_FLAGS=..., BUILD=folder."
 
 configure:
-	@LOWBIT_LAB=$(LOWBIT_LAB) scripts/setup.sh build
+	@LOWBIT_LAB=$(LOWBIT_LAB) bash scripts/setup.sh build
 	@cmake -G Ninja -S . -B $(BUILD) -DLOWBIT_LAB=$(LOWBIT_LAB) $(CMAKE_FLAGS) --log-level=WARNING >/dev/null
 
 build: configure
 	@ninja -C $(BUILD) -j $(JOBS) lowbit_program $(if $(filter ON,$(LOWBIT_LAB)),lowbit_lab)
 
 demo: build
-	@scripts/demo.sh $(BUILD)
+	@bash scripts/demo.sh $(BUILD)
 
 test: configure
-	@scripts/setup.sh neon
+	@bash scripts/setup.sh neon
 	@ninja -C $(BUILD) -j $(JOBS)
-	@scripts/test.sh $(BUILD) $(JOBS)
+	@bash scripts/test.sh $(BUILD) $(JOBS)
 
 bench: configure
 	@ninja -C $(BUILD) -j $(JOBS) benchmarks
 	@for program in $(BUILD)/bench/bench_*; do $$program; done
 
 fuzz:
-	@LOWBIT_LAB=OFF scripts/setup.sh build fuzz
+	@LOWBIT_LAB=OFF bash scripts/setup.sh build fuzz
 	@cmake --preset fuzz -DLOWBIT_FUZZ_SECONDS=$(FUZZ_SECONDS) --log-level=WARNING >/dev/null
 	@ninja -C build-fuzz -j $(JOBS) fuzz
 
 format:
-	@scripts/setup.sh format
+	@bash scripts/setup.sh format
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 tidy: configure
-	@scripts/setup.sh format
+	@bash scripts/setup.sh format
 	@git ls-files 'lowbit/*.cc' 'cli/*.cc' 'reproduce/*.cc' | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p $(BUILD)
 
 clean:
