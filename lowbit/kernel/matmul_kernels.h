@@ -1,0 +1,32 @@
+// What matmul.cc calls for the current target: the products of a few panels, written once for decoding (one
+// token, codes unpacked on the fly) and once for prefill (codes unpacked once for many tokens).
+#pragma once
+
+#include <cstdint>
+
+#include "lowbit/kernel/activations.h"
+#include "lowbit/kernel/packed_matrix.h"
+
+namespace lowbit {
+
+inline constexpr int64_t kDecodePanels = 4;   // panels in step: four streams from memory
+inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
+inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
+
+// y[row] for the panels [panel, panel + kDecodePanels) of token `token`.
+using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
+                              int64_t panel, float* y);
+// y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most kTokenBlock.
+using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
+                               int64_t end, int64_t panel, float* y, int64_t y_stride);
+
+DecodeKernel FindDecodeKernel(const IntegerFormat& format);
+PrefillKernel FindPrefillKernel(const IntegerFormat& format);
+
+// The scalar target, and the reference for the others.
+void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                 float* y);
+void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                  int64_t panel, float* y, int64_t y_stride);
+
+}  // namespace lowbit

@@ -1,0 +1,59 @@
+// The packed product in plain loops, the order of operations of matmul.h.
+#include <algorithm>
+
+#include "lowbit/kernel/matmul_kernels.h"
+#include "lowbit/kernel/plain_codes.h"
+#include "lowbit/kernel/units.h"
+
+namespace lowbit {
+namespace {
+
+float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t row) {
+  const int level = UnitLevel(w.format), bits = w.format.bits;
+  const int64_t columns = UnitColumns(level);
+  const bool centred = IsCentred(w.format), zero_point = w.format.offset == OffsetKind::kZeroPoint;
+  const uint8_t* tiles = w.bytes + w.layout.codes + row / kPanelRows * w.layout.tiles * 64 * bits;
+  const int8_t* q = x.codes(token);
+  float y = 0;
+  uint8_t codes[kTileColumns];
+  for (int64_t block = 0, column = 0; column < w.cols; ++block) {
+    float partial = 0;
+    const int64_t block_end = std::min(w.cols, column + kActivationBlock);
+    while (column < block_end) {
+      const int64_t unit = column / columns, end = std::min(block_end, column + columns);
+      const GroupNumbers n = NumbersOf(w, row, GroupOfUnit(w.format, level, unit));
+      const int32_t sum = x.sums(level, token)[unit];
+      int32_t dot = centred ? -(sum * (1 << (bits - 1))) : 0;
+      for (; column < end; ++column) {
+        if (column % kTileColumns == 0 || column == unit * columns) {
+          RowOfTile(bits, tiles + column / kTileColumns * 64 * bits, static_cast<int>(row % kPanelRows),
+                    codes);
+        }
+        dot += codes[column % kTileColumns] * q[column];
+      }
+      partial += static_cast<float>(dot) * n.scale;
+      if (!centred) partial += static_cast<float>(sum) * (zero_point ? -(n.scale * n.offset) : n.offset);
+    }
+    y += x.scales(token)[block] * partial;
+  }
+  return y;
+}
+
+}  // namespace
+
+void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                 float* y) {
+  const int64_t end = std::min(w.rows, (panel + kDecodePanels) * kPanelRows);
+  for (int64_t row = panel * kPanelRows; row < end; ++row) y[row] = PlainRow(w, x, token, row);
+}
+
+void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                  int64_t panel, float* y, int64_t y_stride) {
+  const int64_t row_end = std::min(w.rows, (panel + kPrefillPanels) * kPanelRows);
+  for (int64_t t = begin; t < end; ++t) {
+    for (int64_t row = panel * kPanelRows; row < row_end; ++row)
+      y[t * y_stride + row] = PlainRow(w, x, t, row);
+  }
+}
+
+}  // namespace lowbit

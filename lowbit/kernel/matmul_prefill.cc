@@ -1,0 +1,185 @@
+// Prefill: many tokens, so a chunk of two panels is unpacked once to one code a byte and then multiplied with
+// blocks of tokens from registers.
+#include <algorithm>
+
+#include "lowbit/kernel/matmul_kernels.h"
+#include "lowbit/kernel/units.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "lowbit/kernel/matmul_prefill.cc"
+#include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/chunk-inl.h"
+#include "lowbit/kernel/scales-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lowbit {
+namespace HWY_NAMESPACE {
+#if LOWBIT_VECTOR_TARGET
+
+// Registers: tokens x panels sums and as many partial results, beside the codes and the activations.
+#if HWY_TARGET == HWY_AVX3
+constexpr int kTileTokens = 6;  // 2 x 12 of 32 registers
+#elif HWY_TARGET == HWY_AVX2
+constexpr int kTileTokens = 1;
+#else
+constexpr int kTileTokens = 1;
+#endif
+
+// 512 columns of two panels in codes are 16 KiB, half of an L1 cache.
+constexpr int64_t kChunkTiles = 16;
+
+template <int kBits>
+HWY_INLINE void UnpackTiles(const uint8_t* from, int64_t tiles, uint8_t* to) {
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    Unroll<0, 8>([&](auto i) LOWBIT_STEP {
+      constexpr int q = QuadAt<kBits>(decltype(i)::value);
+      StoreBytes(TileQuad<kBits, q>(from), to + 64 * q);
+    });
+    from += 64 * kBits;
+    to += 64 * 8;
+  }
+}
+
+void Unpack(int bits, const uint8_t* from, int64_t tiles, uint8_t* to) {
+  switch (bits) {
+    case 2:
+      return UnpackTiles<2>(from, tiles, to);
+    case 3:
+      return UnpackTiles<3>(from, tiles, to);
+    case 4:
+      return UnpackTiles<4>(from, tiles, to);
+    case 5:
+      return UnpackTiles<5>(from, tiles, to);
+    default:
+      return UnpackTiles<6>(from, tiles, to);
+  }
+}
+
+// HardwareDot and PlainDot take any byte; for PairDot the width of the codes decides. The codes are stored
+// one a byte, which Widen<Dot, kBits> says to MultiplyChunk.
+template <class Dot, int kWidth>
+struct Unpacked {
+  template <int kBits, int kQuads>
+  using Sum = typename Dot::template Sum<kWidth, kQuads>;
+};
+
+template <class Dot, bool kHalf, bool kCentred>
+void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                   int64_t panel, float* y, int64_t y_stride) {
+  constexpr int P = kPrefillPanels;
+  const int level = UnitLevel(w.format);
+  const int bits = w.format.bits;
+  const int64_t tokens = end - begin;
+  const int64_t panel_bytes = w.layout.tiles * 64 * bits;
+  const int64_t chunk_units = kChunkTiles * kTileColumns / UnitColumns(level);
+  const int64_t units = UnitsOf(w, level);
+
+  constexpr size_t kCodeBytes = kChunkTiles * 512, kScaleFloats = P * kChunkUnits * 16;
+  uint8_t* codes = KernelScratch(P * kCodeBytes + 2 * kScaleFloats * 4 +
+                                 static_cast<size_t>(tokens) * (P * 64 + kChunkUnits * 4));
+  auto* scale = reinterpret_cast<float*>(codes + P * kCodeBytes);
+  float* minimum = scale + kScaleFloats;
+  float* sums = minimum + kScaleFloats;
+  auto* bias = reinterpret_cast<int32_t*>(sums + tokens * P * 16);
+  std::fill_n(sums, tokens * P * 16, 0.0f);
+
+  Chunk<P> chunk{.tiles = 0,
+                 .tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns),
+                 .codes = {},
+                 .scale = scale,
+                 .minimum = minimum,
+                 .x = nullptr,
+                 .x_stride = x.padded(),
+                 .x_scale = nullptr,
+                 .x_scale_stride = x.padded() / kActivationBlock,
+                 .bias = nullptr,
+                 .y = nullptr};
+  for (int64_t unit = 0, tile = 0; unit < units; unit += chunk_units, tile += kChunkTiles) {
+    const int64_t count = std::min(chunk_units, units - unit);
+    chunk.tiles = std::min(kChunkTiles, w.layout.tiles - tile);
+    for (int64_t p = 0; p < P; ++p) {
+      const int64_t from = std::min(panel + p, w.layout.panels - 1);
+      const uint8_t* packed = w.bytes + w.layout.codes + from * panel_bytes + tile * 64 * bits;
+      chunk.codes[p] = packed;
+      if (bits != 8) {
+        Unpack(bits, packed, chunk.tiles, codes + p * static_cast<int64_t>(kCodeBytes));
+        chunk.codes[p] = codes + p * static_cast<int64_t>(kCodeBytes);
+      }
+      DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16, minimum + p * kChunkUnits * 16);
+    }
+    for (int64_t t = 0; t < tokens; ++t) {
+      MakeBias<kCentred>(x.sums(level, begin + t) + unit, count, bits, bias + t * kChunkUnits);
+    }
+    const auto at = [&](int64_t t) {
+      chunk.x = x.codes(begin + t) + tile * kTileColumns;
+      chunk.x_scale = x.scales(begin + t) + tile * kTileColumns / kActivationBlock;
+      chunk.bias = bias + t * kChunkUnits;
+      chunk.y = sums + t * P * 16;
+    };
+    int64_t t = 0;
+    for (; t + kTileTokens <= tokens; t += kTileTokens) {
+      at(t);
+      MultiplyChunk<Dot, 8, kHalf, kCentred, P, kTileTokens>(chunk);
+    }
+    if constexpr (kTileTokens > 2) {
+      for (; t + 2 <= tokens; t += 2) {
+        at(t);
+        MultiplyChunk<Dot, 8, kHalf, kCentred, P, 2>(chunk);
+      }
+    }
+    for (; t < tokens; ++t) {
+      at(t);
+      MultiplyChunk<Dot, 8, kHalf, kCentred, P, 1>(chunk);
+    }
+  }
+  const int64_t row = panel * kPanelRows, rows = std::min<int64_t>(P * kPanelRows, w.rows - row);
+  for (int64_t t = 0; t < tokens; ++t) std::copy_n(sums + t * P * 16, rows, y + (begin + t) * y_stride + row);
+}
+
+template <class Dot>
+PrefillKernel PickPrefill(const IntegerFormat& format) {
+  const bool half = UnitLevel(format) == 0, centred = IsCentred(format);
+  if (half) return centred ? PrefillPanels<Dot, true, true> : PrefillPanels<Dot, true, false>;
+  return centred ? PrefillPanels<Dot, false, true> : PrefillPanels<Dot, false, false>;
+}
+
+#endif  // LOWBIT_VECTOR_TARGET
+
+PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  if (byte_dot) return PickPrefill<HardwareDot>(format);
+  switch (format.bits) {
+    case 8:
+      return PickPrefill<Unpacked<PairDot, 8>>(format);
+    case 6:
+      return PickPrefill<Unpacked<PairDot, 6>>(format);
+    case 5:
+      return PickPrefill<Unpacked<PairDot, 5>>(format);
+    default:
+      return PickPrefill<Unpacked<PairDot, 4>>(format);
+  }
+#elif LOWBIT_VECTOR_TARGET
+  (void)byte_dot;
+  return PickPrefill<PlainDot>(format);
+#else
+  (void)format, (void)byte_dot;
+  return PlainPrefill;
+#endif
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lowbit
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lowbit {
+
+HWY_EXPORT(PrefillKernelFor);
+
+PrefillKernel FindPrefillKernel(const IntegerFormat& format) {
+  return LOWBIT_KERNEL(PrefillKernelFor)(format, HasByteDot(CurrentTarget()));
+}
+
+}  // namespace lowbit
+#endif  // HWY_ONCE

@@ -1,0 +1,132 @@
+#include "lowbit/kernel/targets.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+
+#include "lowbit/base/error.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "lowbit/kernel/targets.cc"
+#include "lowbit/kernel/simd.h"
+
+#if HWY_ONCE
+
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
+
+namespace lowbit {
+namespace {
+
+struct Entry {
+  Target target;
+  std::string_view name;
+  int64_t highway;  // the Highway target it is compiled as
+};
+
+constexpr int64_t kFallback = HWY_STATIC_TARGET;
+constexpr Entry kEntries[] = {
+    {Target::kScalar, "scalar", kFallback},         {Target::kAvx2, "avx2", HWY_AVX2},
+    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2},     {Target::kAvx512, "avx512", HWY_AVX3},
+    {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3}, {Target::kNeon, "neon", HWY_NEON},
+};
+
+// A bit of CPUID leaf 7; register 0..3 = eax, ebx, ecx, edx.
+bool Cpuid7(unsigned subleaf, int index, int bit) {
+#if HWY_ARCH_X86
+  unsigned r[4] = {};
+  if (__get_cpuid_count(7, subleaf, &r[0], &r[1], &r[2], &r[3]) == 0) return false;
+  return ((r[index] >> bit) & 1) != 0;
+#else
+  (void)subleaf, (void)index, (void)bit;
+  return false;
+#endif
+}
+
+bool CpuHasVnni512() {
+  return Cpuid7(0, 2, 11);
+}
+bool CpuHasAvxVnni() {
+  return Cpuid7(1, 0, 4);
+}
+
+const Entry* Find(std::string_view name) {
+  for (const Entry& e : kEntries) {
+    if (e.name == name) return &e;
+  }
+  return nullptr;
+}
+
+std::string Names() {
+  std::string names;
+  for (Target t : SupportedTargets()) names += (names.empty() ? "" : ", ") + std::string(NameOf(t));
+  return names;
+}
+
+constexpr int kUnset = -1;
+std::atomic<int> current{kUnset};
+std::mutex choosing;
+
+void Use(Target target) {
+  hwy::SetSupportedTargetsForTest(kEntries[static_cast<int>(target)].highway);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  current.store(static_cast<int>(target), std::memory_order_release);
+}
+
+}  // namespace
+
+std::string_view NameOf(Target target) {
+  return kEntries[static_cast<int>(target)].name;
+}
+
+std::vector<Target> SupportedTargets() {
+  // Asked once: SetTarget narrows what Highway reports.
+  static const int64_t cpu = hwy::SupportedTargets();
+  std::vector<Target> targets;
+  for (const Entry& e : kEntries) {
+    if (e.highway != kFallback && (cpu & HWY_TARGETS & e.highway) == 0) continue;
+    if (e.target == Target::kScalar && kFallback != HWY_SCALAR && kFallback != HWY_EMU128) continue;
+    if (e.target == Target::kAvx2Vnni && !CpuHasAvxVnni()) continue;
+    if (e.target == Target::kAvx512Vnni && !CpuHasVnni512()) continue;
+    targets.push_back(e.target);
+  }
+  return targets;
+}
+
+bool CpuHasBF16Dot() {
+  return Cpuid7(1, 0, 5);
+}
+
+void SetTarget(Target target) {
+  const std::vector<Target> supported = SupportedTargets();
+  if (std::find(supported.begin(), supported.end(), target) == supported.end()) {
+    FailUsage("kernel target \"{}\" cannot run on this machine, which has {}", NameOf(target), Names());
+  }
+  Use(target);
+}
+
+void SetTarget(std::string_view name) {
+  const Entry* e = Find(name);
+  if (e == nullptr) FailUsage("\"{}\" is not a kernel target; this machine has {}", name, Names());
+  SetTarget(e->target);
+}
+
+Target CurrentTarget() {
+  const int set = current.load(std::memory_order_acquire);
+  if (set != kUnset) return static_cast<Target>(set);
+  std::lock_guard lock(choosing);
+  if (current.load(std::memory_order_acquire) == kUnset) {
+    const char* forced = std::getenv("LOWBIT_TARGET");
+    if (forced != nullptr && *forced != '\0') {
+      SetTarget(std::string_view(forced));
+    } else {
+      Use(SupportedTargets().back());
+    }
+  }
+  return static_cast<Target>(current.load(std::memory_order_acquire));
+}
+
+}  // namespace lowbit
+#endif  // HWY_ONCE

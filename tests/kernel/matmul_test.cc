@@ -1,0 +1,253 @@
+#include "lowbit/kernel/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include "lowbit/base/error.h"
+#include "lowbit/kernel/targets.h"
+#include "tests/kernel/random_matrix.h"
+
+namespace lowbit {
+namespace {
+
+constexpr std::pair<int64_t, int64_t> kShapes[] = {{1, 1},    {5, 33},    {16, 128}, {17, 300},
+                                                   {70, 513}, {33, 1100}, {128, 256}};
+
+// The mathematics in double, from the codes that were rounded, with the sum of magnitudes for the tolerance.
+struct Reference {
+  std::vector<double> y, magnitude;
+};
+
+Reference Slow(const QuantizedMatrix& w, const QuantizedActivations& x) {
+  Reference r;
+  std::vector<float> row(static_cast<size_t>(w.cols)), bare = row;
+  // Offsets are multiplied apart from the codes and may cancel them: rounding is relative to both parts.
+  QuantizedMatrix without = w;
+  std::fill(without.zero.begin(), without.zero.end(), 0);
+  std::fill(without.min.begin(), without.min.end(), 0);
+  r.y.resize(static_cast<size_t>(x.tokens() * w.rows));
+  r.magnitude = r.y;
+  for (int64_t o = 0; o < w.rows; ++o) {
+    w.DequantizeRow(o, row.data());
+    without.DequantizeRow(o, bare.data());
+    for (int64_t t = 0; t < x.tokens(); ++t) {
+      for (int64_t c = 0; c < w.cols; ++c) {
+        const double a = x.codes(t)[c] * static_cast<double>(x.scales(t)[c / kActivationBlock]);
+        r.y[t * w.rows + o] += a * row[c];
+        r.magnitude[t * w.rows + o] += std::abs(a) * (std::abs(row[c]) + 2 * std::abs(bare[c]));
+      }
+    }
+  }
+  return r;
+}
+
+class EveryTarget : public testing::Test {
+ protected:
+  void TearDown() override { SetTarget(SupportedTargets().back()); }
+};
+
+using MatMulTest = EveryTarget;
+
+void Check(const QuantizedMatrix& m, const std::vector<float>& x, int64_t tokens, const std::string& what) {
+  const OwnedMatrix w(m);
+  ThreadPool pool(2);
+  for (Target target : SupportedTargets()) {
+    SetTarget(target);
+    QuantizedActivations q;
+    q.Quantize(x.data(), tokens, m.cols, m.cols, pool);
+    const Reference slow = Slow(m, q);
+    std::vector<float> y(static_cast<size_t>(tokens * m.rows), -1);
+    MatMul(w.view, q, y.data(), m.rows, pool);
+    for (size_t i = 0; i < y.size(); ++i) {
+      ASSERT_NEAR(y[i], slow.y[i], 1e-6 * slow.magnitude[i] + 1e-30)
+          << what << " " << m.rows << "x" << m.cols << " T=" << tokens << " " << NameOf(target) << " at "
+          << i;
+    }
+  }
+}
+
+TEST_F(MatMulTest, EveryFormatAgreesWithTheMathematicsOnEveryTarget) {
+  for (const std::string& name : AllFormats()) {
+    for (const auto& [rows, cols] : kShapes) {
+      const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 3);
+      for (int64_t tokens : {1, 2, 5}) Check(m, RandomFloats(tokens * cols, 5), tokens, name);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_F(MatMulTest, ExtremesDoNotSaturate) {
+  for (const std::string& name : AllFormats()) {
+    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), 18, 700, 3, /*extreme=*/true);
+    for (float sign : {1.0f, -1.0f}) {
+      const std::vector<float> x(static_cast<size_t>(8 * 700), sign * 2.5f);
+      for (int64_t tokens : {1, 8}) Check(m, x, tokens, name);
+    }
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(MatMulTest, OneHotActivationsReadOutEveryWeight) {
+  // x = e_c gives column c exactly, up to one rounding of the offset: catches any swapped code.
+  for (const std::string& name : AllFormats()) {
+    const int64_t rows = 19, cols = 150;
+    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 9);
+    const OwnedMatrix w(m);
+    ThreadPool pool(1);
+    std::vector<float> x(static_cast<size_t>(cols * cols)), row(static_cast<size_t>(cols));
+    for (int64_t c = 0; c < cols; ++c) x[c * cols + c] = 1;
+    for (Target target : SupportedTargets()) {
+      SetTarget(target);
+      QuantizedActivations q;
+      q.Quantize(x.data(), cols, cols, cols, pool);
+      std::vector<float> y(static_cast<size_t>(cols * rows));
+      MatMul(w.view, q, y.data(), rows, pool);
+      for (int64_t r = 0; r < rows; ++r) {
+        m.DequantizeRow(r, row.data());
+        for (int64_t c = 0; c < cols; ++c) {
+          ASSERT_NEAR(y[c * rows + r], row[c], 2e-6 * (std::abs(row[c]) + 1))
+              << name << " " << NameOf(target);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MatMulTest, ATokenGivesTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
+  for (const char* name : {"int2-g64", "int3-g32", "int4-g32", "int4-g128-asym", "int5", "q2_k", "q4_k",
+                           "q6_k", "int8-g32", "q5_1"}) {
+    const int64_t rows = 150, cols = 700, most = 270;
+    const OwnedMatrix w(RandomQuantized(IntegerFormatOf(name), rows, cols, 4));
+    const std::vector<float> x = RandomFloats(most * cols, 6);
+    for (Target target : SupportedTargets()) {
+      if (target == Target::kScalar) continue;  // one loop for both
+      SetTarget(target);
+      std::vector<float> alone(static_cast<size_t>(most * rows));
+      ThreadPool one(1);
+      QuantizedActivations q;
+      for (int64_t t = 0; t < most; ++t) {
+        q.Quantize(x.data() + t * cols, 1, cols, cols, one);
+        MatMul(w.view, q, alone.data() + t * rows, rows, one);
+      }
+      for (int threads : {1, 2, 7}) {
+        ThreadPool pool(threads);
+        for (int64_t tokens : {1, 2, 3, 5, 16, 37, 270}) {
+          q.Quantize(x.data(), tokens, cols, cols, pool);
+          std::vector<float> y(static_cast<size_t>(tokens * rows));
+          MatMul(w.view, q, y.data(), rows, pool);
+          ASSERT_EQ(std::memcmp(y.data(), alone.data(), y.size() * 4), 0)
+              << name << " " << NameOf(target) << " T=" << tokens << " threads " << threads;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MatMulTest, ManyMatricesGiveWhatEachGivesAlone) {
+  const int64_t cols = 300, tokens = 3;
+  const OwnedMatrix a(RandomQuantized(IntegerFormatOf("int4-g32"), 40, cols, 1));
+  const OwnedMatrix b(RandomQuantized(IntegerFormatOf("q6_k"), 100, cols, 2));
+  const OwnedMatrix c(RandomQuantized(IntegerFormatOf("int8"), 7, cols, 3));
+  ThreadPool pool(3);
+  for (int64_t t : {int64_t{1}, tokens}) {
+    QuantizedActivations q;
+    q.Quantize(RandomFloats(t * cols, 1).data(), t, cols, cols, pool);
+    const int64_t width = 147;
+    std::vector<float> together(static_cast<size_t>(t * width)), alone = together;
+    const MatMulJob jobs[] = {{&a.view, together.data(), width},
+                              {&b.view, together.data() + 40, width},
+                              {&c.view, together.data() + 140, width}};
+    MatMulMany(jobs, q, pool);
+    MatMul(a.view, q, alone.data(), width, pool);
+    MatMul(b.view, q, alone.data() + 40, width, pool);
+    MatMul(c.view, q, alone.data() + 140, width, pool);
+    EXPECT_EQ(together, alone);
+  }
+}
+
+TEST_F(MatMulTest, AWrongShapeIsRefused) {
+  const OwnedMatrix w(RandomQuantized(IntegerFormatOf("int4-g32"), 4, 64, 1));
+  ThreadPool pool(1);
+  QuantizedActivations q;
+  q.Quantize(RandomFloats(65, 1).data(), 1, 65, 65, pool);
+  float y[4];
+  EXPECT_THROW(MatMul(w.view, q, y, 4, pool), Error);
+  EXPECT_THROW(PackedMatrix(w.view.format, 4, 64, w.bytes.data(), w.view.layout.bytes - 1), Error);
+}
+
+TEST_F(MatMulTest, DequantizedRowsAreBitIdentical) {
+  for (const std::string& name : AllFormats()) {
+    for (const auto& [rows, cols] : kShapes) {
+      const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 12);
+      const OwnedMatrix w(m);
+      std::vector<float> all(static_cast<size_t>(rows * cols)), row(static_cast<size_t>(cols));
+      DequantizeRows(w.view, 0, rows, all.data());
+      for (int64_t r = 0; r < rows; ++r) {
+        m.DequantizeRow(r, row.data());
+        ASSERT_EQ(std::memcmp(row.data(), all.data() + r * cols, row.size() * 4), 0) << name << " row " << r;
+      }
+    }
+  }
+}
+
+TEST(Activations, RoundingIsNearestWithinABlock) {
+  ThreadPool pool(2);
+  for (int64_t cols : {1, 31, 128, 129, 576, 1000}) {
+    const int64_t tokens = 11;
+    std::vector<float> x = RandomFloats(tokens * cols, 21);
+    x[0] = 40;  // an outlier touches its own block only
+    QuantizedActivations first;
+    first.Quantize(x.data(), tokens, cols, cols, pool);
+    for (Target target : SupportedTargets()) {
+      SetTarget(target);
+      QuantizedActivations q;
+      q.Quantize(x.data(), tokens, cols, cols, pool);
+      for (int64_t t = 0; t < tokens; ++t) {
+        for (int64_t c = 0; c < q.padded(); ++c) {
+          const float s = q.scales(t)[c / kActivationBlock], v = c < cols ? x[t * cols + c] : 0;
+          ASSERT_LE(std::abs(q.codes(t)[c]), 127);
+          ASSERT_NEAR(q.codes(t)[c] * s, v, s * 0.5001f);
+          ASSERT_EQ(q.codes(t)[c], first.codes(t)[c]) << NameOf(target);
+        }
+        for (int level = 0; level < 4; ++level) {
+          for (int64_t u = 0; u < q.padded() / (16 << level); ++u) {
+            int32_t sum = 0;
+            for (int c = 0; c < 16 << level; ++c) sum += q.codes(t)[u * (16 << level) + c];
+            ASSERT_EQ(q.sums(level, t)[u], sum);
+          }
+        }
+      }
+    }
+    SetTarget(SupportedTargets().back());
+  }
+}
+
+TEST(Activations, ZerosGiveZeroAndNonFiniteShows) {
+  ThreadPool pool(1);
+  std::vector<float> x(256);
+  for (Target target : SupportedTargets()) {
+    SetTarget(target);
+    QuantizedActivations q;
+    x.assign(256, 0);
+    q.Quantize(x.data(), 1, 256, 256, pool);
+    EXPECT_EQ(q.scales(0)[0], 0);
+    for (float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+      x[130] = bad;
+      q.Quantize(x.data(), 1, 256, 256, pool);
+      EXPECT_EQ(q.scales(0)[0], 0);
+      EXPECT_TRUE(std::isnan(q.scales(0)[1])) << NameOf(target);
+    }
+  }
+  SetTarget(SupportedTargets().back());
+}
+
+TEST(Targets, NamesAreTriedAndRefused) {
+  for (Target t : SupportedTargets()) {
+    SetTarget(NameOf(t));
+    EXPECT_EQ(CurrentTarget(), t);
+  }
+  EXPECT_THROW(SetTarget("avx9"), UsageError);
+  SetTarget(SupportedTargets().back());
+}
+
+}  // namespace
+}  // namespace lowbit
