@@ -117,6 +117,11 @@ HWY_INLINE Floats Add(const Floats& a, const Floats& b) {
   LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
   return r;
 }
+HWY_INLINE Floats Sub(const Floats& a, const Floats& b) {
+  Floats r;
+  LOWBIT_PARTS(i) r.v[i] = hn::Sub(a.v[i], b.v[i]);
+  return r;
+}
 HWY_INLINE Floats MulAdd(const Floats& a, const Floats& b, const Floats& c) {
   Floats r;
   LOWBIT_PARTS(i) r.v[i] = hn::MulAdd(a.v[i], b.v[i], c.v[i]);
