@@ -37,13 +37,14 @@ uint64_t ReadStreams(const uint8_t* p, size_t bytes) {
 
 #if LOWBIT_VECTOR_TARGET
 
-// Both loops: 12 independent chains, two operations a byte or lane.
+// Both loops: independent chains that start apart, or the compiler would keep one; two operations a byte or
+// lane.
 template <class Dot>
 double DotLoop(int64_t rounds, float* sink) {
   using Sum = typename Dot::template Sum<4, 8>;
   constexpr int kChains = HWY_TARGET == HWY_AVX3 ? 12 : 4;
   Sum sum[kChains];
-  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i].Start(ZeroInts()); });
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i].Start(SetInts(i)); });
   alignas(64) uint8_t bytes[64];
   std::fill_n(bytes, 64, static_cast<uint8_t>(rounds & 1));
   const Bytes codes = LoadBytes(bytes);
@@ -69,7 +70,7 @@ double DotRounds(int64_t rounds, bool byte_dot, float* sink) {
 double FmaRounds(int64_t rounds, float* sink) {
   constexpr int kChains = HWY_TARGET == HWY_AVX3 ? 12 : 6;
   Floats sum[kChains];
-  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = ZeroFloats(); });
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = SetFloats(static_cast<float>(i)); });
   const Floats a = SetFloats(static_cast<float>(rounds & 3)), b = SetFloats(0.5f);
   for (int64_t r = 0; r < rounds; ++r) {
     Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = MulAdd(a, b, sum[i]); });

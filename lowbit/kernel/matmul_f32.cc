@@ -35,6 +35,7 @@ void Expand(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, f
   int64_t known = -1;
   Floats scale = ZeroFloats(), offset = ZeroFloats();
   for (int64_t t = 0; t < tiles; ++t, from += 64 * kBits, to += kTileColumns * 16) {
+    const Tile<kBits> loaded(from);
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
       constexpr int q = decltype(i)::value;
       if (q == 0 || (half && q == 4)) {
@@ -46,7 +47,7 @@ void Expand(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, f
           offset = OffsetOf(w, panel, group);
         }
       }
-      const Bytes codes = TileQuad<kBits, q>(from);
+      const Bytes codes = loaded.template Quad<q>();
       Unroll<0, 4>([&](auto byte) LOWBIT_STEP {
         const Floats code = ByteToFloats<decltype(byte)::value>(codes);
         const Floats value = subtract ? Mul(scale, Sub(code, offset)) : Add(Mul(scale, code), offset);

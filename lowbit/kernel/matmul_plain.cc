@@ -42,9 +42,9 @@ float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t tok
 }  // namespace
 
 void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
-                 float* y) {
-  const int64_t end = std::min(w.rows, (panel + kDecodePanels) * kPanelRows);
-  for (int64_t row = panel * kPanelRows; row < end; ++row) y[row] = PlainRow(w, x, token, row);
+                 int64_t end, float* y) {
+  const int64_t row_end = std::min(w.rows, end * kPanelRows);
+  for (int64_t row = panel * kPanelRows; row < row_end; ++row) y[row] = PlainRow(w, x, token, row);
 }
 
 void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,

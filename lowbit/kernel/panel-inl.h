@@ -10,6 +10,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "lowbit/format/format.h"
@@ -51,6 +52,14 @@ HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
   LOWBIT_PARTS(i) r.v[i] = hn::LoadU(DB(), p + 4 * kLanes * i);
   return r;
 }
+// Stops the compiler from reading `b` again from memory, out of order, where it is used.
+HWY_INLINE void KeepInRegister(Bytes& b) {
+#if HWY_ARCH_X86
+  LOWBIT_PARTS(i) asm volatile("" : "+v"(b.v[i].raw));
+#else
+  (void)b;
+#endif
+}
 HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
   LOWBIT_PARTS(i) hn::StoreU(b.v[i], DB(), p + 4 * kLanes * i);
 }
@@ -82,6 +91,11 @@ HWY_INLINE Ints SetInts(int32_t x) {
 HWY_INLINE Ints ZeroInts() {
   Ints r;
   LOWBIT_PARTS(i) r.v[i] = hn::Zero(DI());
+  return r;
+}
+HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
+  Ints r;
+  LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
   return r;
 }
 HWY_INLINE Floats SetFloats(float x) {
@@ -167,20 +181,45 @@ HWY_INLINE Quad LoadQuad(const int8_t* p) {
   return hn::Set(DI(), four);
 }
 
-// Quad q (4 columns, 16 rows) of a tile of kBits-bit codes, one code a byte: the planes of PackedLayout.
-template <int kBits, int q>
-HWY_INLINE Bytes TileQuad(const uint8_t* tile) {
-  if constexpr (kBits == 8) return LoadBytes(tile + 64 * q);
-  if constexpr (kBits == 2 || kBits == 3) {
-    const Bytes low = ShiftAnd<q / 2 * 2>(LoadBytes(tile + 64 * (q % 2)), 3);
-    if constexpr (kBits == 2) return low;
-    return OrShiftAnd<q - 2>(low, LoadBytes(tile + 128), 4);
+// Loops over registers must vanish at compile time: the body is a lambda called with each constant.
+#define LOWBIT_STEP HWY_ATTR __attribute__((always_inline))
+template <int i, int n, class F>
+HWY_INLINE void Unroll(F&& f) {
+  if constexpr (i < n) {
+    f(std::integral_constant<int, i>());
+    Unroll<i + 1, n>(f);
   }
-  const Bytes low = ShiftAnd<q / 4 * 4>(LoadBytes(tile + 64 * (q % 4)), 15);
-  if constexpr (kBits == 5) return OrShiftAnd<q - 4>(low, LoadBytes(tile + 256), 16);
-  if constexpr (kBits == 6) return OrShiftAnd<q / 2 * 2 - 4>(low, LoadBytes(tile + 256 + 64 * (q % 2)), 48);
-  return low;
 }
+
+// A tile of kBits-bit codes as it lies in memory, its kBits vectors loaded in ascending order, which is what
+// hardware prefetchers follow.
+template <int kBits>
+struct Tile {
+  Bytes vector[kBits];
+
+  HWY_INLINE explicit Tile(const uint8_t* from) {
+    Unroll<0, kBits>([&](auto i) LOWBIT_STEP {
+      vector[i] = LoadBytes(from + 64 * i);
+      KeepInRegister(vector[i]);
+    });
+  }
+  // Quad q (4 columns, 16 rows), one code a byte: the planes of PackedLayout.
+  template <int q>
+  HWY_INLINE Bytes Quad() const {
+    if constexpr (kBits == 8) return vector[q];
+    if constexpr (kBits == 2 || kBits == 3) {
+      const Bytes low = ShiftAnd<q / 2 * 2>(vector[q % 2], 3);
+      if constexpr (kBits == 2) return low;
+      if constexpr (kBits == 3) return OrShiftAnd<q - 2>(low, vector[2], 4);
+    }
+    if constexpr (kBits >= 4 && kBits <= 6) {
+      const Bytes low = ShiftAnd<q / 4 * 4>(vector[q % 4], 15);
+      if constexpr (kBits == 4) return low;
+      if constexpr (kBits == 5) return OrShiftAnd<q - 4>(low, vector[4], 16);
+      if constexpr (kBits == 6) return OrShiftAnd<q / 2 * 2 - 4>(low, vector[4 + q % 2], 48);
+    }
+  }
+};
 
 // The order in which quads are visited where it is free: those that share a vector follow each other.
 template <int kBits>
