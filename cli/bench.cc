@@ -87,14 +87,14 @@ int Run(const Options& o, const Common& common) {
     language_model.Feed(cache, tokens, logits.data());
     const double prefill_seconds = Since(start);
     const double peak = (peak_before + MeasureDotPeak(pool)) / 2;
-    const double before = MeasureReadBandwidth(memory, pool);
+    const double before = ReadBandwidth(memory, pool);
     start = Clock::now();
     for (int64_t i = 0; i < o.decode; ++i) {
       const auto token = static_cast<int32_t>(i % model.config.vocab);
       language_model.Feed(cache, {&token, 1}, logits.data());
     }
     const double decode_seconds = Since(start) / static_cast<double>(o.decode);
-    const double bandwidth = (before + MeasureReadBandwidth(memory, pool)) / 2;
+    const double bandwidth = (before + ReadBandwidth(memory, pool)) / 2;
     prefill_rate.push_back(static_cast<double>(prefill) / prefill_seconds);
     prefill_share.push_back(operations * static_cast<double>(prefill) / prefill_seconds / peak);
     decode_rate.push_back(1 / decode_seconds);

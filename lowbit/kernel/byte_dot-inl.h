@@ -24,6 +24,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
+#if LOWBIT_VECTOR_TARGET
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 
@@ -114,11 +115,6 @@ struct PlainDot {
     HWY_INLINE void Start(const Ints& bias) { total = bias; }
     template <int i>
     HWY_INLINE void Step(const Bytes& codes, const Quad& x) {
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-      for (int r = 0; r < 16; ++r) {
-        for (int j = 0; j < 4; ++j) total.v[r] += codes.v[4 * r + j] * x.v[j];
-      }
-#else
       const auto mask = hn::Set(DU(), 255u);
       LOWBIT_PARTS(p) {
         const auto c = hn::BitCast(DU(), codes.v[p]);
@@ -132,13 +128,12 @@ struct PlainDot {
         const auto high = hn::Add(hn::Mul(hn::BitCast(d, c2), x2), hn::Mul(hn::BitCast(d, c3), x3));
         total.v[p] = hn::Add(total.v[p], hn::Add(low, high));
       }
-#endif
     }
-    HWY_INLINE Ints Total() const {
-      return total;
-    }
+    HWY_INLINE Ints Total() const { return total; }
   };
 };
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

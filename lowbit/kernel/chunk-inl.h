@@ -1,4 +1,4 @@
-// The heart of both matrix products: a few panels times a few tokens over a chunk of columns.
+// The heart of prefill: a few panels times a few tokens over a chunk of columns.
 
 #if defined(LOWBIT_KERNEL_CHUNK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOWBIT_KERNEL_CHUNK_INL_H_
@@ -16,11 +16,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
+#if LOWBIT_VECTOR_TARGET
 
 // At most this many units are decoded ahead: 2 KiB of scales a panel.
 constexpr int64_t kChunkUnits = 32;
 
-// What one chunk multiplies. Entry p is a panel, t a token, u a unit counted from the chunk's start.
+// What one chunk multiplies, codes unpacked to one a byte. Entry p is a panel, t a token, u a unit counted
+// from the chunk's start.
 template <int kPanels>
 struct Chunk {
   int64_t tiles;           // 32 columns each
@@ -36,21 +38,11 @@ struct Chunk {
   float* y;             // [t][p][16], added to
 };
 
-// Loops over registers must vanish at compile time: the body is a lambda called with each constant.
-#define LOWBIT_STEP HWY_ATTR __attribute__((always_inline))
-template <int i, int n, class F>
-HWY_INLINE void Unroll(F&& f) {
-  if constexpr (i < n) {
-    f(std::integral_constant<int, i>());
-    Unroll<i + 1, n>(f);
-  }
-}
-
 // kHalf: units of 16 columns, two a tile.
-template <class Dot, int kBits, bool kHalf, bool kCentred, int kPanels, int kTokens>
+template <class Dot, bool kHalf, bool kCentred, int kPanels, int kTokens>
 HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
   constexpr int kQuads = kHalf ? 4 : 8;
-  using Sum = typename Dot::template Sum<kBits, kQuads>;
+  using Sum = typename Dot::template Sum<8, kQuads>;
   const uint8_t* codes[kPanels];
   for (int p = 0; p < kPanels; ++p) codes[p] = chunk.codes[p];
   const float* scale = chunk.scale;
@@ -79,10 +71,9 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
         });
         do {
           Unroll<0, kQuads>([&](auto i) LOWBIT_STEP {
-            constexpr int q =
-                kHalf ? decltype(half)::value * 4 + decltype(i)::value : QuadAt<kBits>(decltype(i)::value);
+            constexpr int q = decltype(half)::value * 4 + decltype(i)::value;
             Bytes w[kPanels];
-            Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { w[p] = TileQuad<kBits, q>(codes[p]); });
+            Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { w[p] = LoadBytes(codes[p] + 64 * q); });
             Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
               const Quad four = LoadQuad(x + t * x_stride + 4 * q);
               Unroll<0, kPanels>(
@@ -91,7 +82,7 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
           });
           if constexpr (!kHalf || decltype(half)::value == 1) {
             x += kTileColumns;
-            for (int p = 0; p < kPanels; ++p) codes[p] += 64 * kBits;
+            for (int p = 0; p < kPanels; ++p) codes[p] += 64 * 8;
           }
         } while (--in_unit > 0);
         Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
@@ -136,9 +127,9 @@ HWY_INLINE void MakeBias(const int32_t* sums, int64_t count, int bits, int32_t* 
       std::memcpy(bias + u, &total, 4);
     }
   }
-  if (count % 2 != 0 && count < kChunkUnits)
-    bias[count] = 0;  // the unit of zeros of PaddedUnits; 0 is 0.0f too
 }
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
+
+#include "lowbit/base/buffer.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/limits.cc"
@@ -13,55 +16,97 @@
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
-uint64_t ReadAll(const uint8_t* p, size_t bytes) {
+// Reads four streams of `bytes` / 4 in step; the result keeps the loads alive.
+uint64_t ReadStreams(const uint8_t* p, size_t bytes) {
   const hn::ScalableTag<uint64_t> d;
-  const size_t lanes = hn::Lanes(d), quarter = bytes / 4 / (8 * lanes) * lanes;
-  const auto* q = reinterpret_cast<const uint64_t*>(p);
-  auto a = hn::Zero(d), b = a, c = a, e = a;
-  for (size_t i = 0; i < quarter; i += lanes) {
-    a = hn::Or(a, hn::LoadU(d, q + i));
-    b = hn::Or(b, hn::LoadU(d, q + quarter + i));
-    c = hn::Or(c, hn::LoadU(d, q + 2 * quarter + i));
-    e = hn::Or(e, hn::LoadU(d, q + 3 * quarter + i));
+  constexpr size_t kBytes = hn::MaxLanes(d) * 8;
+  const size_t quarter = bytes / 4 / 256 * 256;
+  auto sum = hn::Zero(d);
+  for (size_t i = 0; i + 256 <= quarter; i += 256) {
+    for (int s = 0; s < 4; ++s) {
+      const uint8_t* from = p + static_cast<size_t>(s) * quarter + i;
+      for (size_t j = 0; j < 256; j += kBytes) {
+        sum = hn::Xor(sum, hn::LoadU(d, reinterpret_cast<const uint64_t*>(from + j)));
+      }
+    }
   }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Or(hn::Or(a, b), hn::Or(c, e))));
+  return hn::GetLane(sum);
 }
 
-// 16 independent sums of `steps` dot products: enough to hide the latency. Returns the operations done.
+#if LOWBIT_VECTOR_TARGET
+
+// Both loops: independent chains that start apart, or the compiler would keep one; two operations a byte or
+// lane.
 template <class Dot>
-double DotSteps(int64_t steps) {
+double DotLoop(int64_t rounds, float* sink) {
   using Sum = typename Dot::template Sum<4, 8>;
-  alignas(64) static const uint8_t kCodes[64] = {1, 2, 3};
-  alignas(64) static const int8_t kInputs[64] = {1, -2, 3};
-  Sum sum[16];
-  for (Sum& s : sum) s.Start(ZeroInts());
-  const Bytes codes = LoadBytes(kCodes);
-  const Quad four = LoadQuad(kInputs);
-  for (int64_t i = 0; i < steps; ++i) {
-    Unroll<0, 16>([&](auto k) LOWBIT_STEP { sum[k].template Step<0>(codes, four); });
+  constexpr int kChains = HWY_TARGET == HWY_AVX3 ? 12 : 4;
+  Sum sum[kChains];
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i].Start(SetInts(i)); });
+  alignas(64) uint8_t bytes[64];
+  std::fill_n(bytes, 64, static_cast<uint8_t>(rounds & 1));
+  const Bytes codes = LoadBytes(bytes);
+  const Quad x = hn::Set(DI(), static_cast<int32_t>(rounds & 0x01010101));
+  for (int64_t r = 0; r < rounds; ++r) {
+    Unroll<0, 8>([&](auto q) LOWBIT_STEP {
+      Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i].template Step<decltype(q)::value>(codes, x); });
+    });
   }
-  int32_t kept = 0;
-  for (const Sum& s : sum) {
-    const Ints total = s.Total();
-    std::memcpy(&kept, &total, 4);
-  }
-  static std::atomic<int32_t> sink;
-  sink += kept;
-  return static_cast<double>(steps) * 16 * 128;
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { StoreFloats(ToFloats(sum[i].Total()), sink + i * 16); });
+  return static_cast<double>(rounds) * 8 * kChains * 128;
 }
 
-double DotRun(int64_t steps, bool byte_dot) {
-#if HWY_TARGET == HWY_AVX3
-  (void)byte_dot;
-  return DotSteps<HardwareDot>(steps);
-#elif HWY_TARGET == HWY_AVX2
-  return byte_dot ? DotSteps<HardwareDot>(steps) : DotSteps<PairDot>(steps);
+double DotRounds(int64_t rounds, bool byte_dot, float* sink) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return byte_dot ? DotLoop<HardwareDot>(rounds, sink) : DotLoop<PairDot>(rounds, sink);
 #else
   (void)byte_dot;
-  return DotSteps<PlainDot>(steps);
+  return DotLoop<PlainDot>(rounds, sink);
 #endif
 }
+
+double FmaRounds(int64_t rounds, float* sink) {
+  constexpr int kChains = HWY_TARGET == HWY_AVX3 ? 12 : 6;
+  Floats sum[kChains];
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = SetFloats(static_cast<float>(i)); });
+  const Floats a = SetFloats(static_cast<float>(rounds & 3)), b = SetFloats(0.5f);
+  for (int64_t r = 0; r < rounds; ++r) {
+    Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = MulAdd(a, b, sum[i]); });
+    Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i] = MulAdd(b, a, sum[i]); });
+  }
+  Unroll<0, kChains>([&](auto i) LOWBIT_STEP { StoreFloats(sum[i], sink + i * 16); });
+  return static_cast<double>(rounds) * 2 * kChains * 32;
+}
+
+#else
+
+double DotRounds(int64_t rounds, bool, float* sink) {
+  int32_t sum[64] = {};
+  int8_t x[64];
+  uint8_t codes[64];
+  std::memset(x, static_cast<int>(rounds & 3), 64);
+  std::memset(codes, static_cast<int>(rounds & 1), 64);
+  for (int64_t r = 0; r < rounds; ++r) {
+    for (int i = 0; i < 64; ++i) sum[i] += codes[i] * x[i];
+    asm volatile("" : "+m"(sum), "+m"(x));
+  }
+  *sink = static_cast<float>(sum[5]);
+  return static_cast<double>(rounds) * 128;
+}
+
+double FmaRounds(int64_t rounds, float* sink) {
+  float sum[32] = {}, a[32] = {};
+  for (int64_t r = 0; r < rounds; ++r) {
+    for (int i = 0; i < 32; ++i) sum[i] += a[i] * 0.5f;
+    asm volatile("" : "+m"(sum), "+m"(a));
+  }
+  *sink = sum[3];
+  return static_cast<double>(rounds) * 64;
+}
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit
@@ -70,40 +115,74 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lowbit {
 
-HWY_EXPORT(ReadAll);
-HWY_EXPORT(DotRun);
+HWY_EXPORT(ReadStreams);
+HWY_EXPORT(DotRounds);
+HWY_EXPORT(FmaRounds);
 
 namespace {
 
-double Since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::atomic<uint64_t> kept;  // results that must not be optimised away
+
+// Operations per second of `work` (rounds, sink) on every thread, best of five runs of about 10 ms.
+template <typename Work>
+double Peak(ThreadPool& pool, Work work) {
+  const int threads = pool.threads();
+  double best = 0;
+  int64_t rounds = 1000;
+  for (int repeat = 0; repeat < 5;) {
+    std::atomic<int64_t> operations{0};
+    const double begin = Seconds();
+    pool.Run(threads, [&](int64_t, int) {
+      float sink[256];
+      operations += static_cast<int64_t>(work(rounds, sink));
+      kept += static_cast<uint64_t>(sink[0]);
+    });
+    const double time = Seconds() - begin;
+    if (time < 0.01) {
+      rounds = std::max(rounds * 2, static_cast<int64_t>(static_cast<double>(rounds) * 0.012 / time));
+      continue;
+    }
+    best = std::max(best, static_cast<double>(operations) / time);
+    ++repeat;
+  }
+  return best;
 }
 
 }  // namespace
 
-double MeasureReadBandwidth(std::span<const uint8_t> bytes, ThreadPool& pool) {
-  constexpr size_t kTask = size_t{4} << 20;
-  const auto tasks = static_cast<int64_t>(bytes.size() / kTask);
-  std::atomic<uint64_t> sink{0};
-  const auto start = std::chrono::steady_clock::now();
-  pool.Run(tasks, [&](int64_t i, int) {
-    sink += LOWBIT_KERNEL(ReadAll)(bytes.data() + static_cast<size_t>(i) * kTask, kTask);
+double ReadBandwidth(std::span<const uint8_t> memory, ThreadPool& pool) {
+  const auto read = LOWBIT_KERNEL(ReadStreams);
+  // Slices short enough to balance the threads, long enough for the prefetchers.
+  constexpr size_t kSlice = size_t{4} << 20;
+  const auto slices = static_cast<int64_t>((memory.size() + kSlice - 1) / kSlice);
+  const double begin = Seconds();
+  pool.Run(slices, [&](int64_t i, int) {
+    const size_t from = static_cast<size_t>(i) * kSlice;
+    kept += read(memory.data() + from, std::min(kSlice, memory.size() - from));
   });
-  return static_cast<double>(tasks) * kTask / Since(start);
+  return static_cast<double>(memory.size()) / (Seconds() - begin);
+}
+
+double MeasureReadBandwidth(ThreadPool& pool, size_t bytes) {
+  Buffer<uint8_t> memory(bytes);
+  std::memset(memory.data(), 1, bytes);
+  double best = 0;
+  for (int i = 0; i < 3; ++i) best = std::max(best, ReadBandwidth(memory, pool));
+  return best;
 }
 
 double MeasureDotPeak(ThreadPool& pool) {
-  std::atomic<double> operations{0};
-  const int64_t steps = CurrentTarget() == Target::kScalar ? 20000 : 4000000;
-  double best = 0;
-  for (int repeat = 0; repeat < 3; ++repeat) {
-    operations = 0;
-    const auto start = std::chrono::steady_clock::now();
-    pool.Run(pool.threads(),
-             [&](int64_t, int) { operations += LOWBIT_KERNEL(DotRun)(steps, HasByteDot(CurrentTarget())); });
-    best = std::max(best, operations / Since(start));
-  }
-  return best;
+  const auto rounds = LOWBIT_KERNEL(DotRounds);
+  const bool byte_dot = HasByteDot(CurrentTarget());
+  return Peak(pool, [&](int64_t n, float* sink) { return rounds(n, byte_dot, sink); });
+}
+
+double MeasureFmaPeak(ThreadPool& pool) {
+  return Peak(pool, LOWBIT_KERNEL(FmaRounds));
 }
 
 }  // namespace lowbit

@@ -1,4 +1,5 @@
-// What the machine can do, measured in the same run as what is compared with it.
+// The physical limits that benchmarks compare with, measured on this machine in the same run. Each takes the
+// best of a few repetitions; every thread of the pool works.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +10,16 @@
 
 namespace lowbit {
 
-// Bytes per second at which all threads of the pool read `bytes` once, four streams a thread. Give at least 1
-// GiB: caches are large.
-double MeasureReadBandwidth(std::span<const uint8_t> bytes, ThreadPool& pool);
+// Bytes per second of reading `memory` once from end to end, with four streams a thread. Give at least 1 GiB,
+// larger than any cache.
+double ReadBandwidth(std::span<const uint8_t> memory, ThreadPool& pool);
+// The same over `bytes` of fresh memory, best of three.
+double MeasureReadBandwidth(ThreadPool& pool, size_t bytes);
 
-// Operations per second (a multiplication and an addition count as two) of the byte dot product of the
-// current target on registers, all threads.
+// Operations per second (a multiplication and an addition are two) of the current target's byte dot product
+// on registers: vpdpbusd where it exists, otherwise vpmaddubsw + vpmaddwd + add.
 double MeasureDotPeak(ThreadPool& pool);
+// The same of f32 fused multiply-add.
+double MeasureFmaPeak(ThreadPool& pool);
 
 }  // namespace lowbit

@@ -5,7 +5,6 @@
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/kernel/matmul_kernels.h"
-#include "lowbit/kernel/targets.h"
 #include "lowbit/kernel/units.h"
 
 namespace lowbit {
@@ -14,9 +13,6 @@ namespace {
 int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
-
-// Two or three tokens still decode faster than they unpack.
-constexpr int64_t kDecodeTokens = 1;
 
 }  // namespace
 
@@ -37,35 +33,39 @@ PackedMatrix::PackedMatrix(const IntegerFormat& f, int64_t r, int64_t c, const u
 void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool) {
   const int64_t tokens = x.tokens();
   if (tokens == 0) return;
-  const bool decode = tokens <= kDecodeTokens;
-  const int64_t panels = decode ? kDecodePanels : kPrefillPanels;
-  const int64_t blocks = decode ? tokens : CeilDiv(tokens, kTokenBlock);
-  // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
-  const int64_t block = decode ? 1 : CeilDiv(CeilDiv(tokens, blocks), 6) * 6;
-  const bool plain = CurrentTarget() == Target::kScalar;
-  int64_t tasks = 0;
+  int64_t panels = 0;
+  bool decode = tokens == 1;
   for (const MatMulJob& job : jobs) {
     if (job.w->cols != x.cols()) {
       Fail("matrix product: the matrix has {} columns, the activations {}", job.w->cols, x.cols());
     }
-    tasks += CeilDiv(job.w->layout.panels, panels) * blocks;
+    panels += job.w->layout.panels;
+    decode = decode && FindDecodeKernel(job.w->format) != nullptr;
   }
+  // Decoding: few tasks, as their seams interrupt the streams from memory, yet several for each thread to
+  // even out. Results do not depend on the cut.
+  constexpr int64_t kTasksOfThread = 6, kMostPanels = 32;
+  const int64_t step = decode
+                           ? std::clamp<int64_t>(panels / (pool.threads() * kTasksOfThread), 1, kMostPanels)
+                           : kPrefillPanels;
+  const int64_t blocks = CeilDiv(tokens, kTokenBlock);
+  // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
+  const int64_t block = CeilDiv(CeilDiv(tokens, blocks), 6) * 6;
+  int64_t tasks = 0;
+  for (const MatMulJob& job : jobs) tasks += CeilDiv(job.w->layout.panels, step) * blocks;
   pool.Run(tasks, [&](int64_t task, int) {
     const MatMulJob* job = jobs.data();
-    int64_t groups = CeilDiv(job->w->layout.panels, panels);
-    while (task >= groups * blocks) {
-      task -= groups * blocks;
-      groups = CeilDiv((++job)->w->layout.panels, panels);
+    int64_t steps = CeilDiv(job->w->layout.panels, step);
+    while (task >= steps * blocks) {
+      task -= steps * blocks;
+      steps = CeilDiv((++job)->w->layout.panels, step);
     }
-    const int64_t panel = task % groups * panels, begin = task / groups * block;
-    const int64_t end = std::min(tokens, begin + block);
-    if (begin >= end) return;
-    if (plain) {
-      PlainPanels(*job->w, x, begin, end, panel, panels, job->y, job->y_stride);
-    } else if (decode) {
-      FindDecodeKernel(job->w->format)(*job->w, x, begin, panel, job->y + begin * job->y_stride);
-    } else {
-      FindPrefillKernel(job->w->format)(*job->w, x, begin, end, panel, job->y, job->y_stride);
+    const PackedMatrix& w = *job->w;
+    const int64_t panel = task % steps * step, begin = task / steps * block;
+    if (decode) {
+      FindDecodeKernel(w.format)(w, x, 0, panel, std::min(panel + step, w.layout.panels), job->y);
+    } else if (begin < tokens) {
+      FindPrefillKernel(w.format)(w, x, begin, std::min(tokens, begin + block), panel, job->y, job->y_stride);
     }
   });
 }

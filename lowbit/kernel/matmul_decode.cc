@@ -1,4 +1,6 @@
-// Decoding: one token, the weights stream from memory once and are unpacked in registers.
+// Decoding: one token, so every weight is read once and memory is the limit. A panel is one stream of codes
+// and one of scales, both read in the order in which they lie; the next panel follows without a seam.
+// Everything is unpacked in registers.
 #include <algorithm>
 
 #include "lowbit/kernel/matmul_kernels.h"
@@ -8,109 +10,263 @@
 #define HWY_TARGET_INCLUDE "lowbit/kernel/matmul_decode.cc"
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
+#include "lowbit/kernel/byte_dot-inl.h"
 #include "lowbit/kernel/chunk-inl.h"
-#include "lowbit/kernel/scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
+#if LOWBIT_VECTOR_TARGET
 
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+// How many columns share a scale: half a tile, a tile, two or four tiles.
+enum class Unit { k16, k32, kLong };
 
-DecodeKernel DecodeKernelFor(const IntegerFormat&, bool) {
-  return nullptr;
+template <class Dot, int kBits, Unit kUnit>
+struct UnitSum {
+  // A sum is a chain of dependent instructions; a long unit is cut in two so that they overlap.
+  static constexpr int kChains = kUnit == Unit::kLong ? 2 : 1;
+  typename Dot::template Sum<kBits, 8 / kChains> chain[kChains];
+
+  HWY_INLINE void Start(const Ints& bias) {
+    chain[0].Start(bias);
+    for (int i = 1; i < kChains; ++i) chain[i].Start(ZeroInts());
+  }
+  HWY_INLINE void AddTile(const uint8_t* from, const int8_t* x) {
+    const Tile<kBits> tile(from);
+    Unroll<0, 8>([&](auto i) LOWBIT_STEP {
+      constexpr int n = decltype(i)::value, q = QuadAt<kBits>(n);
+      chain[n % kChains].template Step<n / kChains>(tile.template Quad<q>(), LoadQuad(x + 4 * q));
+    });
+  }
+  HWY_INLINE Ints Total() const {
+    if constexpr (kChains == 1) return chain[0].Total();
+    if constexpr (kChains == 2) return AddInts(chain[0].Total(), chain[1].Total());
+  }
+};
+
+// The two sums of a tile whose halves have their own scales.
+template <class Dot, int kBits>
+struct HalfSums {
+  typename Dot::template Sum<kBits, 4> half[2];
+
+  HWY_INLINE void AddTile(const uint8_t* from, const int8_t* x) {
+    const Tile<kBits> tile(from);
+    Unroll<0, 8>([&](auto i) LOWBIT_STEP {
+      constexpr int n = decltype(i)::value, q = QuadAt<kBits>(n);
+      // The how-manieth quad of its half this is, in the order of QuadAt.
+      constexpr int step = kBits <= 3 ? n % 2 + n / 4 * 2 : kBits == 8 ? n % 4 : n / 2;
+      half[q / 4].template Step<step>(tile.template Quad<q>(), LoadQuad(x + 4 * q));
+    });
+  }
+};
+
+// Scales are a second, thin stream that hardware prefetchers follow badly: it is asked for this many bytes
+// ahead. (The codes are not: on Zen 4 prefetching them in software costs up to a quarter of the bandwidth.)
+constexpr int kAhead = 512;
+
+// The numbers of one panel, read in order.
+template <ScaleKind kScale, OffsetKind kOffset>
+struct NumberStream {
+  const uint8_t *scale, *offset, *super, *super_min;
+  Floats d, d_min;
+
+  NumberStream(const PackedMatrix& w, int64_t panel)
+      : scale(w.bytes + w.layout.scale + panel * w.layout.groups * (kScale == ScaleKind::kF16 ? 32 : 16)),
+        offset(w.bytes + w.layout.offset +
+               panel * w.layout.groups * (kOffset == OffsetKind::kMinF16 ? 32 : 16)),
+        super(w.bytes + w.layout.super + panel * w.layout.supers * 32),
+        super_min(w.bytes + w.layout.super_min + panel * w.layout.supers * 32),
+        d(ZeroFloats()),
+        d_min(ZeroFloats()) {}
+  // Blocks of 128 columns come in pairs under one super-scale.
+  HWY_INLINE void StartBlock(int64_t block) {
+    __builtin_prefetch(scale + kAhead);
+    if constexpr (kOffset != OffsetKind::kCentre) __builtin_prefetch(offset + kAhead);
+    if constexpr (kScale == ScaleKind::kSuper) d = LoadF16(super + block / 2 * 32);
+    if constexpr (kOffset == OffsetKind::kSuperMin) d_min = LoadF16(super_min + block / 2 * 32);
+  }
+  HWY_INLINE Floats Scale() const {
+    if constexpr (kScale == ScaleKind::kSuper) return Mul(d, LoadI8(scale));
+    return LoadF16(scale);
+  }
+  // What multiplies the bias of MakeDecodeBias.
+  HWY_INLINE Floats Minimum(const Floats& s) const {
+    if constexpr (kOffset == OffsetKind::kZeroPoint) return Mul(s, LoadU8(offset));
+    if constexpr (kOffset == OffsetKind::kSuperMin) return Mul(d_min, LoadU8(offset));
+    return LoadF16(offset);
+  }
+  HWY_INLINE void NextGroup() {
+    scale += kScale == ScaleKind::kF16 ? 32 : 16;
+    offset += kOffset == OffsetKind::kMinF16 ? 32 : 16;
+  }
+};
+
+// Sums of the activations of each unit: an integer folded into the dot product, or a float that Minimum
+// multiplies.
+template <OffsetKind kOffset>
+void MakeDecodeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias) {
+  constexpr bool kNegative = kOffset == OffsetKind::kZeroPoint || kOffset == OffsetKind::kSuperMin;
+  MakeBias<kOffset == OffsetKind::kCentre>(sums, count, bits, bias);
+  if constexpr (kNegative) {
+    for (int64_t u = 0; u < count; ++u) bias[u] ^= INT32_MIN;  // the sign of a float
+  }
 }
 
-#else
-
-template <class Dot, int kBits, bool kHalf, bool kCentred>
+template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
-                  float* y) {
-  constexpr int P = kDecodePanels;
+                  int64_t end, float* y) {
+  constexpr bool kCentred = kOffset == OffsetKind::kCentre;
   const int level = UnitLevel(w.format);
-  const int64_t units = (w.cols + UnitColumns(level) - 1) / UnitColumns(level);
-  const int64_t panel_bytes = w.layout.tiles * 64 * kBits;
-  // A chunk is whole blocks of 128 columns, at most kChunkUnits units and 2048 columns.
-  const int64_t chunk_units = std::min<int64_t>(kChunkUnits, 2048 / UnitColumns(level));
-  const int64_t chunk_tiles = chunk_units * UnitColumns(level) / kTileColumns;
+  const int64_t units = UnitsOf(w, level);
+  auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
+  MakeDecodeBias<kOffset>(x.sums(level, token), units, kBits, bias);
+  const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
+  // Units of a group wider than 128 columns, or of one that is no power of two.
+  const int64_t units_per_group =
+      w.format.group == 0 ? units : std::max<int64_t>(1, w.format.group / UnitColumns(level));
+  const uint8_t* codes = w.bytes + w.layout.codes + panel * w.layout.tiles * 64 * kBits;
 
-  alignas(64) float scale[P * kChunkUnits * 16], minimum[kCentred ? 16 : P * kChunkUnits * 16];
-  alignas(64) float sums[P * 16] = {};
-  alignas(64) int32_t bias[kChunkUnits];
-  Chunk<P> chunk{.tiles = 0,
-                 .tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns),
-                 .codes = {},
-                 .scale = scale,
-                 .minimum = minimum,
-                 .x = nullptr,
-                 .x_stride = 0,
-                 .x_scale = nullptr,
-                 .x_scale_stride = 0,
-                 .bias = bias,
-                 .y = sums};
-  for (int64_t unit = 0, tile = 0; unit < units; unit += chunk_units, tile += chunk_tiles) {
-    const int64_t count = std::min(chunk_units, units - unit);
-    for (int64_t p = 0; p < P; ++p) {
-      // Panels past the end repeat the last one; their sums are dropped.
-      const int64_t from = std::min(panel + p, w.layout.panels - 1);
-      chunk.codes[p] = w.bytes + w.layout.codes + from * panel_bytes + tile * 64 * kBits;
-      DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16,
-                   minimum + (kCentred ? 0 : p * kChunkUnits * 16));
+  for (; panel < end; ++panel) {
+    NumberStream<kScale, kOffset> numbers(w, panel);
+    const int8_t* q = x.codes(token);
+    const float* x_scale = x.scales(token);
+    const int32_t* unit_bias = bias;
+    Floats sum = ZeroFloats();
+    int64_t left_in_group = units_per_group;
+    int64_t left = w.layout.tiles;
+    for (int64_t block = 0; left > 0; ++block) {
+      Floats partial = ZeroFloats();
+      numbers.StartBlock(block);
+      const auto finish = [&](const Ints& dot) LOWBIT_STEP {
+        const Floats s = numbers.Scale();
+        partial = MulAdd(ToFloats(dot), s, partial);
+        if constexpr (!kCentred) {
+          float total;
+          std::memcpy(&total, unit_bias, 4);
+          partial = MulAdd(SetFloats(total), numbers.Minimum(s), partial);
+        }
+        ++unit_bias;
+        if (kUnit == Unit::k16 || --left_in_group == 0) {
+          left_in_group = units_per_group;
+          numbers.NextGroup();
+        }
+      };
+      int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
+      left -= in_block;
+      while (in_block > 0) {
+        if constexpr (kUnit == Unit::k16) {
+          HalfSums<Dot, kBits> sums;
+          sums.half[0].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
+          sums.half[1].Start(kCentred ? SetInts(unit_bias[1]) : ZeroInts());
+          sums.AddTile(codes, q);
+          codes += 64 * kBits;
+          q += kTileColumns;
+          --in_block;
+          finish(sums.half[0].Total());
+          // The second half of the last tile may lie past the last group.
+          if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) finish(sums.half[1].Total());
+        } else {
+          UnitSum<Dot, kBits, kUnit> unit;
+          unit.Start(kCentred ? SetInts(*unit_bias) : ZeroInts());
+          int64_t in_unit = kUnit == Unit::k32 ? 1 : std::min(in_block, tiles_per_unit);
+          in_block -= in_unit;
+          do {
+            unit.AddTile(codes, q);
+            codes += 64 * kBits;
+            q += kTileColumns;
+          } while (kUnit == Unit::kLong && --in_unit > 0);
+          finish(unit.Total());
+        }
+      }
+      sum = MulAdd(SetFloats(x_scale[block]), partial, sum);
     }
-    MakeBias<kCentred>(x.sums(level, token) + unit, count, kBits, bias);
-    chunk.tiles = std::min(chunk_tiles, w.layout.tiles - tile);
-    chunk.x = x.codes(token) + tile * kTileColumns;
-    chunk.x_scale = x.scales(token) + tile * kTileColumns / kActivationBlock;
-    MultiplyChunk<Dot, kBits, kHalf, kCentred, P, 1>(chunk);
+    const int64_t row = panel * kPanelRows;
+    if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
+      StoreFloats(sum, y + row);
+    } else {
+      alignas(64) float last[kPanelRows];
+      StoreFloats(sum, last);
+      std::copy_n(last, w.rows - row, y + row);
+    }
   }
-  const int64_t row = panel * kPanelRows;
-  std::copy_n(sums, std::min<int64_t>(P * kPanelRows, w.rows - row), y + row);
+}
+
+template <class Dot, int kBits, OffsetKind kOffset>
+DecodeKernel PickUnit(const IntegerFormat& format) {
+  return UnitLevel(format) == 1 ? DecodePanels<Dot, kBits, Unit::k32, ScaleKind::kF16, kOffset>
+                                : DecodePanels<Dot, kBits, Unit::kLong, ScaleKind::kF16, kOffset>;
 }
 
 template <class Dot, int kBits>
-DecodeKernel PickDecode(bool half, bool centred) {
-  // Groups of 16 are those of Q2_K (with minima), Q3_K and Q6_K.
-  if constexpr (kBits == 2) {
-    if (half) return DecodePanels<Dot, kBits, true, false>;
+DecodeKernel PickOffset(const IntegerFormat& format) {
+  switch (format.offset) {
+    case OffsetKind::kCentre:
+      return PickUnit<Dot, kBits, OffsetKind::kCentre>(format);
+    case OffsetKind::kZeroPoint:
+      return PickUnit<Dot, kBits, OffsetKind::kZeroPoint>(format);
+    case OffsetKind::kMinF16:
+      return PickUnit<Dot, kBits, OffsetKind::kMinF16>(format);
+    default:
+      return nullptr;
   }
-  if constexpr (kBits == 3 || kBits == 6) {
-    if (half) return DecodePanels<Dot, kBits, true, true>;
+}
+
+// Two-level scales: the K-quants of GGUF. Other combinations are valid but nobody makes them.
+template <class Dot>
+DecodeKernel PickSuper(const IntegerFormat& format) {
+  constexpr auto kSuper = ScaleKind::kSuper;
+  const bool minimum = format.offset == OffsetKind::kSuperMin, centred = IsCentred(format);
+  const int group = format.group;
+  if (format.bits == 2 && group == 16 && minimum) {
+    return DecodePanels<Dot, 2, Unit::k16, kSuper, OffsetKind::kSuperMin>;
   }
-  return centred ? DecodePanels<Dot, kBits, false, true> : DecodePanels<Dot, kBits, false, false>;
+  if (format.bits == 3 && group == 16 && centred) {
+    return DecodePanels<Dot, 3, Unit::k16, kSuper, OffsetKind::kCentre>;
+  }
+  if (format.bits == 4 && group == 32 && minimum) {
+    return DecodePanels<Dot, 4, Unit::k32, kSuper, OffsetKind::kSuperMin>;
+  }
+  if (format.bits == 5 && group == 32 && minimum) {
+    return DecodePanels<Dot, 5, Unit::k32, kSuper, OffsetKind::kSuperMin>;
+  }
+  if (format.bits == 6 && group == 16 && centred) {
+    return DecodePanels<Dot, 6, Unit::k16, kSuper, OffsetKind::kCentre>;
+  }
+  return nullptr;
 }
 
 template <class Dot>
-DecodeKernel PickDecodeBits(const IntegerFormat& format) {
-  const bool half = UnitLevel(format) == 0, centred = IsCentred(format);
+DecodeKernel PickDecode(const IntegerFormat& format) {
+  if (format.scale == ScaleKind::kSuper) return PickSuper<Dot>(format);
   switch (format.bits) {
     case 2:
-      return PickDecode<Dot, 2>(half, centred);
+      return PickOffset<Dot, 2>(format);
     case 3:
-      return PickDecode<Dot, 3>(half, centred);
+      return PickOffset<Dot, 3>(format);
     case 4:
-      return PickDecode<Dot, 4>(half, centred);
+      return PickOffset<Dot, 4>(format);
     case 5:
-      return PickDecode<Dot, 5>(half, centred);
+      return PickOffset<Dot, 5>(format);
     case 6:
-      return PickDecode<Dot, 6>(half, centred);
+      return PickOffset<Dot, 6>(format);
     default:
-      return PickDecode<Dot, 8>(half, centred);
+      return PickOffset<Dot, 8>(format);
   }
 }
 
+#endif  // LOWBIT_VECTOR_TARGET
+
 DecodeKernel DecodeKernelFor(const IntegerFormat& format, bool byte_dot) {
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return byte_dot ? PickDecode<HardwareDot>(format) : PickDecode<PairDot>(format);
+#elif LOWBIT_VECTOR_TARGET
   (void)byte_dot;
-  return PickDecodeBits<HardwareDot>(format);
-#elif HWY_TARGET == HWY_AVX2
-  return byte_dot ? PickDecodeBits<HardwareDot>(format) : PickDecodeBits<PairDot>(format);
+  return PickDecode<PlainDot>(format);
 #else
-  (void)byte_dot;
-  return PickDecodeBits<PlainDot>(format);
+  (void)format, (void)byte_dot;
+  return PlainDecode;
 #endif
 }
-
-#endif  // a target with vectors
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

@@ -9,23 +9,24 @@
 
 namespace lowbit {
 
-inline constexpr int64_t kDecodePanels = 4;   // panels in step: four streams from memory
 inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
 
-// y[row] for the panels [panel, panel + kDecodePanels) of token `token`.
+// y[row] for the panels [panel, end) of token `token`.
 using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
-                              int64_t panel, float* y);
+                              int64_t panel, int64_t end, float* y);
 // y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most kTokenBlock.
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, float* y, int64_t y_stride);
 
-// Null where the target has no vectors: PlainPanels then.
+// Null when the format has no decoding kernel of its own; prefill kernels take every valid format.
 DecodeKernel FindDecodeKernel(const IntegerFormat& format);
 PrefillKernel FindPrefillKernel(const IntegerFormat& format);
 
-// y[t, row] for tokens [begin, end) and panels [panel, panel + panels), in plain C++.
-void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
-                 int64_t panel, int64_t panels, float* y, int64_t y_stride);
+// The scalar target, and the reference for the others.
+void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                 int64_t end, float* y);
+void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                  int64_t panel, float* y, int64_t y_stride);
 
 }  // namespace lowbit

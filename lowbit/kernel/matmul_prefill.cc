@@ -15,14 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
-
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-
-PrefillKernel PrefillKernelFor(const IntegerFormat&, bool) {
-  return nullptr;
-}
-
-#else
+#if LOWBIT_VECTOR_TARGET
 
 // Registers: tokens x panels sums and as many partial results, beside the codes and the activations.
 #if HWY_TARGET == HWY_AVX3
@@ -39,10 +32,9 @@ constexpr int64_t kChunkTiles = 16;
 template <int kBits>
 HWY_INLINE void UnpackTiles(const uint8_t* from, int64_t tiles, uint8_t* to) {
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    Unroll<0, 8>([&](auto i) LOWBIT_STEP {
-      constexpr int q = QuadAt<kBits>(decltype(i)::value);
-      StoreBytes(TileQuad<kBits, q>(from), to + 64 * q);
-    });
+    const Tile<kBits> codes(from);
+    Unroll<0, 8>([&](auto q)
+                     LOWBIT_STEP { StoreBytes(codes.template Quad<decltype(q)::value>(), to + 64 * q); });
     from += 64 * kBits;
     to += 64 * 8;
   }
@@ -63,10 +55,9 @@ void Unpack(int bits, const uint8_t* from, int64_t tiles, uint8_t* to) {
   }
 }
 
-// HardwareDot and PlainDot take any byte; for PairDot the width of the codes decides. The codes are stored
-// one a byte, which Widen<Dot, kBits> says to MultiplyChunk.
+// PairDot needs to know how large codes can be, although they are stored one a byte.
 template <class Dot, int kWidth>
-struct Unpacked {
+struct OfWidth {
   template <int kBits, int kQuads>
   using Sum = typename Dot::template Sum<kWidth, kQuads>;
 };
@@ -80,7 +71,7 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
   const int64_t tokens = end - begin;
   const int64_t panel_bytes = w.layout.tiles * 64 * bits;
   const int64_t chunk_units = kChunkTiles * kTileColumns / UnitColumns(level);
-  const int64_t units = (w.cols + UnitColumns(level) - 1) / UnitColumns(level);
+  const int64_t units = UnitsOf(w, level);
 
   constexpr size_t kCodeBytes = kChunkTiles * 512, kScaleFloats = P * kChunkUnits * 16;
   uint8_t* codes = KernelScratch(P * kCodeBytes + 2 * kScaleFloats * 4 +
@@ -127,17 +118,17 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
     int64_t t = 0;
     for (; t + kTileTokens <= tokens; t += kTileTokens) {
       at(t);
-      MultiplyChunk<Dot, 8, kHalf, kCentred, P, kTileTokens>(chunk);
+      MultiplyChunk<Dot, kHalf, kCentred, P, kTileTokens>(chunk);
     }
     if constexpr (kTileTokens > 2) {
       for (; t + 2 <= tokens; t += 2) {
         at(t);
-        MultiplyChunk<Dot, 8, kHalf, kCentred, P, 2>(chunk);
+        MultiplyChunk<Dot, kHalf, kCentred, P, 2>(chunk);
       }
     }
     for (; t < tokens; ++t) {
       at(t);
-      MultiplyChunk<Dot, 8, kHalf, kCentred, P, 1>(chunk);
+      MultiplyChunk<Dot, kHalf, kCentred, P, 1>(chunk);
     }
   }
   const int64_t row = panel * kPanelRows, rows = std::min<int64_t>(P * kPanelRows, w.rows - row);
@@ -151,29 +142,29 @@ PrefillKernel PickPrefill(const IntegerFormat& format) {
   return centred ? PrefillPanels<Dot, false, true> : PrefillPanels<Dot, false, false>;
 }
 
+#endif  // LOWBIT_VECTOR_TARGET
+
 PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
-#if HWY_TARGET == HWY_AVX3
-  (void)byte_dot;
-  return PickPrefill<HardwareDot>(format);
-#elif HWY_TARGET == HWY_AVX2
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
   if (byte_dot) return PickPrefill<HardwareDot>(format);
   switch (format.bits) {
     case 8:
-      return PickPrefill<Unpacked<PairDot, 8> >(format);
+      return PickPrefill<OfWidth<PairDot, 8>>(format);
     case 6:
-      return PickPrefill<Unpacked<PairDot, 6> >(format);
+      return PickPrefill<OfWidth<PairDot, 6>>(format);
     case 5:
-      return PickPrefill<Unpacked<PairDot, 5> >(format);
+      return PickPrefill<OfWidth<PairDot, 5>>(format);
     default:
-      return PickPrefill<Unpacked<PairDot, 4> >(format);
+      return PickPrefill<OfWidth<PairDot, 4>>(format);
   }
-#else
+#elif LOWBIT_VECTOR_TARGET
   (void)byte_dot;
   return PickPrefill<PlainDot>(format);
+#else
+  (void)format, (void)byte_dot;
+  return PlainPrefill;
 #endif
 }
-
-#endif  // a target with vectors
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

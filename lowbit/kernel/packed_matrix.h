@@ -23,14 +23,4 @@ struct PackedMatrix {
 // QuantizedMatrix::DequantizeRow.
 void DequantizeRows(const PackedMatrix& matrix, int64_t row_begin, int64_t row_end, float* out);
 
-// Codes of a row, one a byte, padding included: (layout.tiles * 32).
-void UnpackRow(const PackedMatrix& matrix, int64_t row, uint8_t* codes);
-
-// The numbers of the group that holds (row, column): value = scale * (code - offset) for kCentre and
-// kZeroPoint, scale * code + offset for the others.
-struct GroupNumbers {
-  float scale, offset;
-};
-GroupNumbers NumbersOf(const PackedMatrix& matrix, int64_t row, int64_t column);
-
 }  // namespace lowbit

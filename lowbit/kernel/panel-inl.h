@@ -1,6 +1,6 @@
 // Vectors as tall as a panel: 16 rows, one 32-bit lane each, whatever the register width of the target (one
-// register with AVX-512, two with AVX2, arrays in plain C++). The packed layout stores 64 bytes a vector, so
-// a kernel is written once in these terms.
+// register with AVX-512, two with AVX2, four with NEON). The packed layout stores 64 bytes a vector, so a
+// kernel is written once in these terms. The scalar target has plain loops of its own (matmul_plain.cc).
 
 #if defined(LOWBIT_KERNEL_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOWBIT_KERNEL_PANEL_INL_H_
@@ -10,134 +10,20 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/highway.h"
-#include "lowbit/base/float16.h"
 #include "lowbit/format/format.h"
+
+#undef LOWBIT_VECTOR_TARGET
+#define LOWBIT_VECTOR_TARGET (HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128)
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-
-struct Bytes {
-  uint8_t v[64];
-};
-struct Ints {
-  int32_t v[16];
-};
-struct Floats {
-  float v[16];
-};
-// Four activations for all rows.
-struct Quad {
-  int8_t v[4];
-};
-
-HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
-  Bytes b;
-  std::memcpy(b.v, p, 64);
-  return b;
-}
-HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
-  std::memcpy(p, b.v, 64);
-}
-// (b >> kRight or << -kRight) & mask, in every byte. No bit that `mask` keeps may come from the next byte.
-template <int kRight>
-HWY_INLINE Bytes ShiftAnd(Bytes b, uint8_t mask) {
-  for (uint8_t& x : b.v)
-    x = static_cast<uint8_t>((kRight >= 0 ? x >> (kRight & 7) : x << (-kRight & 7)) & mask);
-  return b;
-}
-// base | ShiftAnd<kRight>(b, mask)
-template <int kRight>
-HWY_INLINE Bytes OrShiftAnd(Bytes base, const Bytes& b, uint8_t mask) {
-  const Bytes part = ShiftAnd<kRight>(b, mask);
-  for (int i = 0; i < 64; ++i) base.v[i] |= part.v[i];
-  return base;
-}
-
-HWY_INLINE Ints ZeroInts() {
-  return {};
-}
-HWY_INLINE Ints SetInts(int32_t x) {
-  Ints r;
-  for (int32_t& v : r.v) v = x;
-  return r;
-}
-HWY_INLINE Floats ZeroFloats() {
-  return {};
-}
-HWY_INLINE Floats SetFloats(float x) {
-  Floats r;
-  for (float& v : r.v) v = x;
-  return r;
-}
-HWY_INLINE Floats LoadFloats(const float* p) {
-  Floats r;
-  std::memcpy(r.v, p, 64);
-  return r;
-}
-HWY_INLINE void StoreFloats(const Floats& f, float* p) {
-  std::memcpy(p, f.v, 64);
-}
-HWY_INLINE Floats ToFloats(const Ints& a) {
-  Floats r;
-  for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(a.v[i]);
-  return r;
-}
-HWY_INLINE Floats Mul(Floats a, const Floats& b) {
-  for (int i = 0; i < 16; ++i) a.v[i] *= b.v[i];
-  return a;
-}
-HWY_INLINE Floats Add(Floats a, const Floats& b) {
-  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
-  return a;
-}
-// a * b + c
-HWY_INLINE Floats MulAdd(const Floats& a, const Floats& b, Floats c) {
-  for (int i = 0; i < 16; ++i) c.v[i] += a.v[i] * b.v[i];
-  return c;
-}
-HWY_INLINE Floats Negate(Floats a) {
-  for (float& x : a.v) x = -x;
-  return a;
-}
-HWY_INLINE Floats LoadF16(const uint8_t* p) {
-  Floats r;
-  for (int i = 0; i < 16; ++i) {
-    uint16_t half;
-    std::memcpy(&half, p + 2 * i, 2);
-    r.v[i] = F16ToFloat(half);
-  }
-  return r;
-}
-HWY_INLINE Floats LoadU8(const uint8_t* p) {
-  Floats r;
-  for (int i = 0; i < 16; ++i) r.v[i] = p[i];
-  return r;
-}
-HWY_INLINE Floats LoadI8(const uint8_t* p) {
-  Floats r;
-  for (int i = 0; i < 16; ++i) r.v[i] = static_cast<int8_t>(p[i]);
-  return r;
-}
-// Byte kByte of every lane.
-template <int kByte>
-HWY_INLINE Floats ByteToFloats(const Bytes& b) {
-  Floats r;
-  for (int i = 0; i < 16; ++i) r.v[i] = b.v[4 * i + kByte];
-  return r;
-}
-HWY_INLINE Quad LoadQuad(const int8_t* p) {
-  Quad q;
-  std::memcpy(q.v, p, 4);
-  return q;
-}
-
-#else  // a target with vectors
+#if LOWBIT_VECTOR_TARGET
 
 using DF = hn::CappedTag<float, 16>;
 using DI = hn::CappedTag<int32_t, 16>;
@@ -165,6 +51,14 @@ HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
   Bytes r;
   LOWBIT_PARTS(i) r.v[i] = hn::LoadU(DB(), p + 4 * kLanes * i);
   return r;
+}
+// Stops the compiler from reading `b` again from memory, out of order, where it is used.
+HWY_INLINE void KeepInRegister(Bytes& b) {
+#if HWY_ARCH_X86
+  LOWBIT_PARTS(i) asm volatile("" : "+v"(b.v[i].raw));
+#else
+  (void)b;
+#endif
 }
 HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
   LOWBIT_PARTS(i) hn::StoreU(b.v[i], DB(), p + 4 * kLanes * i);
@@ -199,6 +93,11 @@ HWY_INLINE Ints ZeroInts() {
   LOWBIT_PARTS(i) r.v[i] = hn::Zero(DI());
   return r;
 }
+HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
+  Ints r;
+  LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
+  return r;
+}
 HWY_INLINE Floats SetFloats(float x) {
   Floats r;
   LOWBIT_PARTS(i) r.v[i] = hn::Set(DF(), x);
@@ -230,6 +129,11 @@ HWY_INLINE Floats Mul(const Floats& a, const Floats& b) {
 HWY_INLINE Floats Add(const Floats& a, const Floats& b) {
   Floats r;
   LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
+  return r;
+}
+HWY_INLINE Floats Sub(const Floats& a, const Floats& b) {
+  Floats r;
+  LOWBIT_PARTS(i) r.v[i] = hn::Sub(a.v[i], b.v[i]);
   return r;
 }
 HWY_INLINE Floats MulAdd(const Floats& a, const Floats& b, const Floats& c) {
@@ -277,28 +181,53 @@ HWY_INLINE Quad LoadQuad(const int8_t* p) {
   return hn::Set(DI(), four);
 }
 
-#endif  // a target with vectors
-
-// Quad q (4 columns, 16 rows) of a tile of kBits-bit codes, one code a byte: the planes of PackedLayout.
-template <int kBits, int q>
-HWY_INLINE Bytes TileQuad(const uint8_t* tile) {
-  if constexpr (kBits == 8) return LoadBytes(tile + 64 * q);
-  if constexpr (kBits == 2 || kBits == 3) {
-    const Bytes low = ShiftAnd<q / 2 * 2>(LoadBytes(tile + 64 * (q % 2)), 3);
-    if constexpr (kBits == 2) return low;
-    return OrShiftAnd<q - 2>(low, LoadBytes(tile + 128), 4);
+// Loops over registers must vanish at compile time: the body is a lambda called with each constant.
+#define LOWBIT_STEP HWY_ATTR __attribute__((always_inline))
+template <int i, int n, class F>
+HWY_INLINE void Unroll(F&& f) {
+  if constexpr (i < n) {
+    f(std::integral_constant<int, i>());
+    Unroll<i + 1, n>(f);
   }
-  const Bytes low = ShiftAnd<q / 4 * 4>(LoadBytes(tile + 64 * (q % 4)), 15);
-  if constexpr (kBits == 5) return OrShiftAnd<q - 4>(low, LoadBytes(tile + 256), 16);
-  if constexpr (kBits == 6) return OrShiftAnd<q / 2 * 2 - 4>(low, LoadBytes(tile + 256 + 64 * (q % 2)), 48);
-  return low;
 }
+
+// A tile of kBits-bit codes as it lies in memory, its kBits vectors loaded in ascending order, which is what
+// hardware prefetchers follow.
+template <int kBits>
+struct Tile {
+  Bytes vector[kBits];
+
+  HWY_INLINE explicit Tile(const uint8_t* from) {
+    Unroll<0, kBits>([&](auto i) LOWBIT_STEP {
+      vector[i] = LoadBytes(from + 64 * i);
+      KeepInRegister(vector[i]);
+    });
+  }
+  // Quad q (4 columns, 16 rows), one code a byte: the planes of PackedLayout.
+  template <int q>
+  HWY_INLINE Bytes Quad() const {
+    if constexpr (kBits == 8) return vector[q];
+    if constexpr (kBits == 2 || kBits == 3) {
+      const Bytes low = ShiftAnd<q / 2 * 2>(vector[q % 2], 3);
+      if constexpr (kBits == 2) return low;
+      if constexpr (kBits == 3) return OrShiftAnd<q - 2>(low, vector[2], 4);
+    }
+    if constexpr (kBits >= 4 && kBits <= 6) {
+      const Bytes low = ShiftAnd<q / 4 * 4>(vector[q % 4], 15);
+      if constexpr (kBits == 4) return low;
+      if constexpr (kBits == 5) return OrShiftAnd<q - 4>(low, vector[4], 16);
+      if constexpr (kBits == 6) return OrShiftAnd<q / 2 * 2 - 4>(low, vector[4 + q % 2], 48);
+    }
+  }
+};
 
 // The order in which quads are visited where it is free: those that share a vector follow each other.
 template <int kBits>
 constexpr int QuadAt(int i) {
   return kBits == 4 || kBits == 5 || kBits == 6 ? i % 2 * 4 + i / 2 : kBits == 8 ? i : i % 4 * 2 + i / 4;
 }
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

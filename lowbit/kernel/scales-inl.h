@@ -13,6 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
+#if LOWBIT_VECTOR_TARGET
 
 // The f32 scales of (panel, group); exact, as a sub-scale of 8 bits times an f16 fits 24 bits.
 HWY_INLINE Floats ScaleOf(const PackedMatrix& w, int64_t panel, int64_t group) {
@@ -41,23 +42,26 @@ HWY_INLINE Floats OffsetOf(const PackedMatrix& w, int64_t panel, int64_t group) 
 }
 
 // scale[u][16] and, unless the format is centred, minimum[u][16] for `count` units of `panel` from `unit` on:
-// value = scale * code + minimum.
+// value = scale * code + minimum. Units past the last group (the second half of a last tile) get zeros.
 HWY_INLINE void DecodeScales(const PackedMatrix& w, int level, int64_t panel, int64_t unit, int64_t count,
                              float* scale, float* minimum) {
   const bool centred = IsCentred(w.format), zero_point = w.format.offset == OffsetKind::kZeroPoint;
   for (int64_t u = 0; u < count; ++u) {
     const int64_t group = GroupOfUnit(w.format, level, unit + u);
+    if (HWY_UNLIKELY(group >= w.layout.groups)) {
+      StoreFloats(ZeroFloats(), scale + u * 16);
+      if (!centred) StoreFloats(ZeroFloats(), minimum + u * 16);
+      continue;
+    }
     const Floats s = ScaleOf(w, panel, group);
     StoreFloats(s, scale + u * 16);
     if (centred) continue;
     const Floats offset = OffsetOf(w, panel, group);
     StoreFloats(zero_point ? Negate(Mul(s, offset)) : offset, minimum + u * 16);
   }
-  for (int64_t u = count; u < PaddedUnits(level, count); ++u) {
-    StoreFloats(ZeroFloats(), scale + u * 16);
-    if (!centred) StoreFloats(ZeroFloats(), minimum + u * 16);
-  }
 }
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit

@@ -28,9 +28,9 @@ struct Entry {
 
 constexpr int64_t kFallback = HWY_STATIC_TARGET;
 constexpr Entry kEntries[] = {
-    {Target::kScalar, "scalar", kFallback},     {Target::kAvx2, "avx2", HWY_AVX2},
-    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2}, {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3},
-    {Target::kNeon, "neon", HWY_NEON},
+    {Target::kScalar, "scalar", kFallback},         {Target::kAvx2, "avx2", HWY_AVX2},
+    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2},     {Target::kAvx512, "avx512", HWY_AVX3},
+    {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3}, {Target::kNeon, "neon", HWY_NEON},
 };
 
 // A bit of CPUID leaf 7; register 0..3 = eax, ebx, ecx, edx.
@@ -89,8 +89,7 @@ std::vector<Target> SupportedTargets() {
     if (e.highway != kFallback && (cpu & HWY_TARGETS & e.highway) == 0) continue;
     if (e.target == Target::kScalar && kFallback != HWY_SCALAR && kFallback != HWY_EMU128) continue;
     if (e.target == Target::kAvx2Vnni && !CpuHasAvxVnni()) continue;
-    if (e.target == Target::kAvx512Vnni && !CpuHasVnni512())
-      continue;  // such processors run the AVX2 kernels
+    if (e.target == Target::kAvx512Vnni && !CpuHasVnni512()) continue;
     targets.push_back(e.target);
   }
   return targets;

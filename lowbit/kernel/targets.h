@@ -13,8 +13,8 @@ enum class Target : uint8_t {
   kScalar,      // "scalar": plain C++, any machine
   kAvx2,        // "avx2": AVX2, FMA, F16C
   kAvx2Vnni,    // "avx2-vnni": with AVX-VNNI (vpdpbusd in VEX encoding)
-  kAvx512Vnni,  // "avx512-vnni": AVX-512 F, BW, DQ, VL and AVX512_VNNI (without VNNI, AVX2 is as fast and is
-                // taken)
+  kAvx512,      // "avx512": AVX-512 F, BW, DQ, VL
+  kAvx512Vnni,  // "avx512-vnni": with AVX512_VNNI
   kNeon,        // "neon"
 };
 

@@ -23,15 +23,14 @@ constexpr bool IsCentred(const IntegerFormat& format) {
   return format.offset == OffsetKind::kCentre;
 }
 
+// Units of a row that kernels visit: they walk whole tiles, so the last units may hold padding only.
+constexpr int64_t UnitsOf(const PackedMatrix& w, int level) {
+  return (w.layout.tiles * kTileColumns + UnitColumns(level) - 1) / UnitColumns(level);
+}
+
 // The group that holds unit `unit`.
 constexpr int64_t GroupOfUnit(const IntegerFormat& format, int level, int64_t unit) {
   return format.group == 0 ? 0 : unit * UnitColumns(level) / format.group;
-}
-
-// Units of 16 columns come in pairs, because a tile is taken whole: an odd number of them is followed by one
-// of zeros.
-constexpr int64_t PaddedUnits(int level, int64_t units) {
-  return level == 0 ? (units + 1) / 2 * 2 : units;
 }
 
 // Thread-local scratch of at least `bytes`, 64-byte aligned, that grows and is reused. Contents are

@@ -320,7 +320,7 @@ void Executor::Multiply(int node, const float* x, int64_t rows, float* y) {
     x = gathered_.data();
   }
   if (!matrix.packed()) {
-    MatMulFloat(ViewFloat(matrix), x, rows, matrix.cols, y, matrix.rows, pool_);
+    MatMul(ViewFloat(matrix), x, rows, matrix.cols, y, matrix.rows, pool_);
   } else if (arithmetic_ == Arithmetic::kFloat) {
     MatMulF32(*loaded_[node]->packed, x, rows, matrix.cols, y, matrix.rows, pool_);
   } else {

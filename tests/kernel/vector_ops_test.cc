@@ -3,13 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
-#include <tuple>
 #include <vector>
 
-#include "lowbit/base/float16.h"
 #include "lowbit/base/random.h"
-#include "lowbit/kernel/float_matmul.h"
 
 namespace lowbit {
 namespace {
@@ -71,37 +67,6 @@ TEST(VectorOps, RotationKeepsLengthsAndTurnsByTheAngle) {
       EXPECT_NEAR(x[h * 48 + 20 + i], b * cos[i] + a * sin[i], 1e-5);
     }
     for (int i = 40; i < 48; ++i) EXPECT_EQ(x[h * 48 + i], before[h * 48 + i]);
-  }
-}
-
-TEST(FloatMatMul, MatchesTheDefinitionInEveryTypeAtAnyAddress) {
-  ThreadPool pool(2);
-  for (const auto& [rows, cols, tokens] :
-       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {5, 37, 3}, {70, 64, 9}, {130, 200, 70}}) {
-    const std::vector<float> w = Draw(rows * cols, 4), x = Draw(tokens * cols, 5);
-    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      std::vector<uint8_t> bytes(w.size() * SizeOf(type) + 1);  // starts at an odd address
-      std::vector<float> exact(w.size());
-      for (size_t i = 0; i < w.size(); ++i) {
-        const uint16_t half = type == DType::kF16 ? FloatToF16(w[i]) : FloatToBF16(w[i]);
-        exact[i] = type == DType::kF32 ? w[i] : type == DType::kF16 ? F16ToFloat(half) : BF16ToFloat(half);
-        std::memcpy(bytes.data() + 1 + i * SizeOf(type),
-                    type == DType::kF32 ? static_cast<const void*>(&w[i]) : &half, SizeOf(type));
-      }
-      const FloatMatrix matrix{type, rows, cols, bytes.data() + 1};
-      std::vector<float> y(static_cast<size_t>(tokens * rows)), one(y.size());
-      MatMulFloat(matrix, x.data(), tokens, cols, y.data(), rows, pool);
-      ThreadPool single(1);
-      for (int64_t t = 0; t < tokens; ++t) {
-        MatMulFloat(matrix, x.data() + t * cols, 1, cols, one.data() + t * rows, rows, single);
-        for (int64_t r = 0; r < rows; ++r) {
-          double sum = 0;
-          for (int64_t c = 0; c < cols; ++c) sum += double{exact[r * cols + c]} * x[t * cols + c];
-          ASSERT_NEAR(y[t * rows + r], sum, 1e-5 * static_cast<double>(cols) + 1e-5);
-        }
-      }
-      EXPECT_EQ(y, one);  // bit for bit, whatever the batch and the threads
-    }
   }
 }
 

@@ -1,0 +1,85 @@
+// Random packed matrices and slow references for the kernel tests.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "lowbit/base/buffer.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/base/random.h"
+#include "lowbit/format/format.h"
+#include "lowbit/kernel/packed_matrix.h"
+
+namespace lowbit {
+
+inline IntegerFormat IntegerFormatOf(const std::string& name) {
+  return std::get<IntegerFormat>(ParseFormat(name));
+}
+
+// Every width, one- and two-level scales, every offset; groups that divide a block, that are wider, that do
+// neither.
+inline const std::vector<std::string>& AllFormats() {
+  static const std::vector<std::string> names = {
+      "int2-g32",       "int2-g64-asym", "int2-g128", "int2",      "int3-g32",      "int3-g64",
+      "int3-g128-asym", "int4-g32",      "int4-g64",  "int4-g128", "int4-g96-asym", "int4-g256",
+      "int4",           "int5-g32",      "int5-g64",  "int5-asym", "int6-g32-asym", "int6-g128",
+      "int8-g32",       "int8-g128",     "int8",      "int8-asym", "int8-g160",     "q4_1",
+      "q5_1",           "q2_k",          "q3_k",      "q4_k",      "q5_k",          "q6_k"};
+  return names;
+}
+
+// Codes uniform (or all at the top when `extreme`), scales of a trained matrix's size.
+inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows, int64_t cols, uint64_t seed,
+                                       bool extreme = false) {
+  Random random(seed);
+  QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};
+  const auto size = [&](int64_t n) { return static_cast<size_t>(rows * n); };
+  m.codes.resize(size(cols));
+  for (auto& c : m.codes) {
+    c = static_cast<uint8_t>(extreme ? (1 << format.bits) - 1 : random.Below(uint64_t{1} << format.bits));
+  }
+  const auto halves = [&](std::vector<uint16_t>& v, int64_t n, float unit) {
+    v.resize(size(n));
+    for (auto& x : v) x = FloatToF16(unit * (random.Uniform() - 0.2f));
+  };
+  const auto bytes = [&](auto& v, int64_t n, uint64_t below) {
+    v.resize(size(n));
+    for (auto& x : v) x = static_cast<std::decay_t<decltype(x)>>(extreme ? below - 1 : random.Below(below));
+  };
+  if (format.scale == ScaleKind::kF16) {
+    halves(m.scale, m.groups(), 0.02f);
+  } else {
+    bytes(m.sub_scale, m.groups(), 256);
+    halves(m.super, m.supers(), 0.0005f);
+  }
+  if (format.offset == OffsetKind::kMinF16) halves(m.min, m.groups(), 0.1f);
+  if (format.offset == OffsetKind::kZeroPoint) bytes(m.zero, m.groups(), uint64_t{1} << format.bits);
+  if (format.offset == OffsetKind::kSuperMin) {
+    bytes(m.zero, m.groups(), 64);
+    halves(m.super_min, m.supers(), 0.002f);
+  }
+  return m;
+}
+
+// A packed matrix with its bytes.
+struct OwnedMatrix {
+  explicit OwnedMatrix(const QuantizedMatrix& m)
+      : bytes(PackedLayout(m.format, m.rows, m.cols).bytes),
+        view(m.format, m.rows, m.cols, bytes.data(), bytes.size()) {
+    const std::vector<uint8_t> packed = Pack(m);
+    std::memcpy(bytes.data(), packed.data(), packed.size());
+  }
+  Buffer<uint8_t> bytes;
+  PackedMatrix view;
+};
+
+inline std::vector<float> RandomFloats(int64_t n, uint64_t seed) {
+  Random random(seed, 7);
+  std::vector<float> x(static_cast<size_t>(n));
+  for (float& v : x) v = random.Normal();
+  return x;
+}
+
+}  // namespace lowbit
