@@ -11,7 +11,7 @@
 #include "lowbit/base/random.h"
 #include "lowbit/method/quantize_model.h"
 #include "lowbit/method/rtn.h"
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 #include "lowbit/quantize/gram.h"
 #include "lowbit/quantize/output_error.h"
 #include "reproduce/claim.h"
