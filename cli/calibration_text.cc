@@ -6,7 +6,8 @@
 namespace lowbit::cli {
 
 const Tokenizer& NeedTokenizer(const Model& model) {
-  if (!model.tokenizer) Fail("{}: no tokenizer lies with the model; give one with --tokenizer", model.path.string());
+  if (!model.tokenizer)
+    Fail("{}: no tokenizer lies with the model; give one with --tokenizer", model.path.string());
   return *model.tokenizer;
 }
 

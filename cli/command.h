@@ -1,4 +1,5 @@
-// The commands of the program. Each adds its options to a CLI11 subcommand and returns what to do once parsed.
+// The commands of the program. Each adds its options to a CLI11 subcommand and returns what to do once
+// parsed.
 #pragma once
 
 #include <CLI/CLI.hpp>

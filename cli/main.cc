@@ -14,7 +14,8 @@ namespace {
 std::string command_line;
 
 int Run(int argc, char** argv) {
-  for (int i = 0; i < argc; ++i) command_line += (i > 0 ? " " : "") + std::string(i == 0 ? "lowbit" : argv[i]);
+  for (int i = 0; i < argc; ++i)
+    command_line += (i > 0 ? " " : "") + std::string(i == 0 ? "lowbit" : argv[i]);
   // The laboratory has its own options and loads libtorch: it is not asked unless it is meant.
   if (argc > 1 && std::string_view(argv[1]) == "train") return RunLab(argc - 1, argv + 1);
 
@@ -63,7 +64,9 @@ int Run(int argc, char** argv) {
 
 }  // namespace
 
-std::string CommandLine() { return command_line; }
+std::string CommandLine() {
+  return command_line;
+}
 
 }  // namespace lowbit::cli
 

@@ -5,7 +5,8 @@
 namespace lowbit::reproduce {
 
 bool Outcome::holds() const {
-  return !claims.empty() && std::all_of(claims.begin(), claims.end(), [](const Claim& claim) { return claim.holds; });
+  return !claims.empty() &&
+         std::all_of(claims.begin(), claims.end(), [](const Claim& claim) { return claim.holds; });
 }
 
 const std::vector<std::pair<std::string, System>>& Systems() {

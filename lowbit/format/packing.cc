@@ -98,8 +98,10 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
       for (int64_t t = 0; t < layout.tiles; ++t, tile += tile_bytes) {
         uint32_t quads[8] = {};  // four codes of the row each
         const int64_t column = t * kTileColumns;
-        std::memcpy(quads, m.codes.data() + r * m.cols + column, static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
-        for (int p = 0; p < planes.count; ++p) PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
+        std::memcpy(quads, m.codes.data() + r * m.cols + column,
+                    static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
+        for (int p = 0; p < planes.count; ++p)
+          PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
       }
     }
   });

@@ -86,7 +86,9 @@ double MeasureReadBandwidth(std::span<const uint8_t> bytes, ThreadPool& pool) {
   const auto tasks = static_cast<int64_t>(bytes.size() / kTask);
   std::atomic<uint64_t> sink{0};
   const auto start = std::chrono::steady_clock::now();
-  pool.Run(tasks, [&](int64_t i, int) { sink += LOWBIT_KERNEL(ReadAll)(bytes.data() + static_cast<size_t>(i) * kTask, kTask); });
+  pool.Run(tasks, [&](int64_t i, int) {
+    sink += LOWBIT_KERNEL(ReadAll)(bytes.data() + static_cast<size_t>(i) * kTask, kTask);
+  });
   return static_cast<double>(tasks) * kTask / Since(start);
 }
 
@@ -97,7 +99,8 @@ double MeasureDotPeak(ThreadPool& pool) {
   for (int repeat = 0; repeat < 3; ++repeat) {
     operations = 0;
     const auto start = std::chrono::steady_clock::now();
-    pool.Run(pool.threads(), [&](int64_t, int) { operations += LOWBIT_KERNEL(DotRun)(steps, HasByteDot(CurrentTarget())); });
+    pool.Run(pool.threads(),
+             [&](int64_t, int) { operations += LOWBIT_KERNEL(DotRun)(steps, HasByteDot(CurrentTarget())); });
     best = std::max(best, operations / Since(start));
   }
   return best;

@@ -9,12 +9,12 @@
 
 namespace lowbit {
 
-// Bytes per second at which all threads of the pool read `bytes` once, four streams a thread. Give at least 1 GiB:
-// caches are large.
+// Bytes per second at which all threads of the pool read `bytes` once, four streams a thread. Give at least 1
+// GiB: caches are large.
 double MeasureReadBandwidth(std::span<const uint8_t> bytes, ThreadPool& pool);
 
-// Operations per second (a multiplication and an addition count as two) of the byte dot product of the current target
-// on registers, all threads.
+// Operations per second (a multiplication and an addition count as two) of the byte dot product of the
+// current target on registers, all threads.
 double MeasureDotPeak(ThreadPool& pool);
 
 }  // namespace lowbit

@@ -13,7 +13,8 @@ namespace {
 
 class RandomWeights : public Weights {
  public:
-  RandomWeights(const Graph& graph, const Format& format, const Format& embedding, uint64_t seed) : seed_(seed) {
+  RandomWeights(const Graph& graph, const Format& format, const Format& embedding, uint64_t seed)
+      : seed_(seed) {
     for (const Value& value : graph.values) {
       if (value.kind == ValueKind::kWeight) shapes_[value.name] = value.shape;
     }
@@ -44,7 +45,8 @@ class RandomWeights : public Weights {
     const std::vector<int64_t> shape = Shape(name);
     const auto found = formats_.find(name);
     if (found == formats_.end()) return static_cast<size_t>(shape[0]) * 4;
-    if (const auto* integer = std::get_if<IntegerFormat>(&found->second)) return PackedLayout(*integer, shape[0], shape[1]).bytes;
+    if (const auto* integer = std::get_if<IntegerFormat>(&found->second))
+      return PackedLayout(*integer, shape[0], shape[1]).bytes;
     return static_cast<size_t>(shape[0] * shape[1]) * SizeOf(std::get<DType>(found->second));
   }
   std::vector<float> Floats(const std::string& name) const override {
@@ -53,7 +55,11 @@ class RandomWeights : public Weights {
   Matrix Load(const std::string& name) const override {
     const std::vector<int64_t> shape = Shape(name);
     auto owner = std::make_shared<Buffer<uint8_t>>(StoredBytes(name));
-    Matrix m{.format = formats_.at(name), .rows = shape[0], .cols = shape[1], .bytes = owner->data(), .size = owner->size()};
+    Matrix m{.format = formats_.at(name),
+             .rows = shape[0],
+             .cols = shape[1],
+             .bytes = owner->data(),
+             .size = owner->size()};
     Random random(seed_, std::hash<std::string>()(name));
     uint64_t state = random.Next64() | 1;
     for (size_t i = 0; i + 8 <= owner->size(); i += 8) {
@@ -75,7 +81,8 @@ class RandomWeights : public Weights {
         fill16(layout.super, layout.super_min, step / 32);
       }
       if (f->offset == OffsetKind::kMinF16) fill16(layout.offset, layout.super, -spread);
-      if (f->offset == OffsetKind::kZeroPoint) std::memset(owner->data() + layout.offset, 1 << (f->bits - 1), layout.super - layout.offset);
+      if (f->offset == OffsetKind::kZeroPoint)
+        std::memset(owner->data() + layout.offset, 1 << (f->bits - 1), layout.super - layout.offset);
       if (f->offset == OffsetKind::kSuperMin) {
         std::memset(owner->data() + layout.offset, 32, layout.super - layout.offset);
         fill16(layout.super_min, layout.bytes, spread / 32);
@@ -85,7 +92,8 @@ class RandomWeights : public Weights {
       for (size_t i = 0; i < static_cast<size_t>(m.rows * m.cols); ++i) {
         const float value = spread * (2 * random.Uniform() - 1);
         const uint16_t half = type == DType::kF16 ? FloatToF16(value) : FloatToBF16(value);
-        std::memcpy(owner->data() + i * SizeOf(type), type == DType::kF32 ? static_cast<const void*>(&value) : &half, SizeOf(type));
+        std::memcpy(owner->data() + i * SizeOf(type),
+                    type == DType::kF32 ? static_cast<const void*>(&value) : &half, SizeOf(type));
       }
     }
     m.owner = owner;
@@ -103,11 +111,14 @@ class RandomWeights : public Weights {
 LlamaConfig ShapeByName(const std::string& name) {
   LlamaConfig c;
   if (name == "llama-1.1b") {
-    c.vocab = 32000, c.width = 2048, c.layers = 22, c.heads = 32, c.kv_heads = 4, c.head_size = 64, c.ffn = 5632, c.tied = false;
+    c.vocab = 32000, c.width = 2048, c.layers = 22, c.heads = 32, c.kv_heads = 4, c.head_size = 64,
+    c.ffn = 5632, c.tied = false;
   } else if (name == "llama-7b") {
-    c.vocab = 32000, c.width = 4096, c.layers = 32, c.heads = 32, c.kv_heads = 32, c.head_size = 128, c.ffn = 11008, c.tied = false;
+    c.vocab = 32000, c.width = 4096, c.layers = 32, c.heads = 32, c.kv_heads = 32, c.head_size = 128,
+    c.ffn = 11008, c.tied = false;
   } else if (name == "smollm2-135m") {
-    c.vocab = 49152, c.width = 576, c.layers = 30, c.heads = 9, c.kv_heads = 3, c.head_size = 64, c.ffn = 1536;
+    c.vocab = 49152, c.width = 576, c.layers = 30, c.heads = 9, c.kv_heads = 3, c.head_size = 64,
+    c.ffn = 1536;
   } else {
     FailUsage("--shape {}: not known; known: llama-1.1b, llama-7b, smollm2-135m", name);
   }
