@@ -4,8 +4,15 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
+#include <nlohmann/json.hpp>
+
 #include "lab/command/recipe.h"
+#include "lab/command/write_model.h"
+#include <nlohmann/json.hpp>
+
 #include "lowbit/base/error.h"
+#include "lowbit/io/safetensors.h"
+#include "lowbit/model/hf_config.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/io/file.h"
 
@@ -19,7 +26,7 @@ struct Arguments {
   int64_t steps = 0, seed = -1;
   int threads = 1;
   std::string device = "cpu";
-  bool resume = false;
+  bool resume = false, json = false;
 };
 
 // Documents one after the other, each ended by </s>.
@@ -33,10 +40,39 @@ std::vector<int32_t> Stream(const std::vector<std::vector<int32_t>>& documents) 
   return stream;
 }
 
+// The held-out passages one after the other.
+std::string HeldOutTextFile(const Corpus& corpus) {
+  std::string all;
+  for (const Document& document : corpus.heldout) all += document.text;
+  return all;
+}
+
 void WriteText(const fs::path& path, const std::string& text) {
   AtomicFile file(path);
   file.Write(std::string_view(text));
   file.Commit();
+}
+
+// A Hugging Face folder beside the tokenizer.model: config.json, generation_config.json, model.safetensors in bf16.
+void Export(const LlamaConfig& config, const Weights& weights, const fs::path& folder) {
+  std::vector<SafetensorsWriter::Tensor> tensors;
+  for (const auto& [name, tensor] : weights) {
+    const auto sizes = tensor.sizes();
+    tensors.push_back({name, DType::kBF16, std::vector<int64_t>(sizes.begin(), sizes.end())});
+  }
+  // Alignment 1: foreign readers see our tensors alone, without filler.
+  SafetensorsWriter writer(folder / "model.safetensors", tensors, {{"format", "pt"}}, {.alignment = 1});
+  for (const auto& [name, tensor] : weights) {
+    const torch::Tensor bf16 = tensor.detach().cpu().to(torch::kBFloat16).contiguous();
+    writer.Write(name, {static_cast<const std::byte*>(bf16.data_ptr()), static_cast<size_t>(bf16.numel()) * 2});
+  }
+  writer.Finish();
+  nlohmann::json json = ToHfConfig(config);
+  json["torch_dtype"] = "bfloat16";
+  json["bos_token_id"] = 1;
+  json["eos_token_id"] = 2;
+  WriteText(folder / "config.json", json.dump(2) + "\n");
+  WriteText(folder / "generation_config.json", nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}.dump(2) + "\n");
 }
 
 int Train(const Arguments& arguments) {
@@ -60,11 +96,10 @@ int Train(const Arguments& arguments) {
   }
   const std::vector<int32_t> stream = Stream(Tokenize(tokenizer, corpus.train));
   std::vector<HeldOutText> heldout;
-  int64_t heldout_bytes = 0;
+  WriteText(arguments.out / "heldout.txt", HeldOutTextFile(corpus));
   const auto heldout_ids = Tokenize(tokenizer, corpus.heldout);
   for (size_t i = 0; i < heldout_ids.size(); ++i) {
     heldout.push_back({heldout_ids[i], static_cast<int64_t>(corpus.heldout[i].text.size())});
-    heldout_bytes += heldout.back().bytes;
     fmt::print(stderr, "held out: {}, {} bytes\n", corpus.heldout[i].name, heldout.back().bytes);
   }
 
@@ -87,6 +122,7 @@ int Train(const Arguments& arguments) {
   loop.resume = arguments.resume;
   loop.evaluate_every = recipe.evaluate_every;
   Loop(objective, windows, loop);
+  Export(recipe.model, objective.Result(), arguments.out);
   return 0;
 }
 
@@ -103,6 +139,7 @@ int TrainCommand(int argc, const char* const* argv) {
   app.add_option("--threads", arguments.threads, "threads; the result depends on them only through libtorch");
   app.add_option("--device", arguments.device, "cpu, cuda, cuda:1 ...");
   app.add_flag("--resume", arguments.resume, "go on from the checkpoint in the folder");
+  app.add_flag("--json", arguments.json, "print the result as JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

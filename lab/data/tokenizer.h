@@ -1,5 +1,5 @@
-// The tokenizer of a model trained here: trained with sentencepiece (BPE with byte fallback, the shape of Llama's) and
-// written in both forms that readers know.
+// The tokenizer of a model trained here: trained with sentencepiece (BPE with byte fallback, the shape of Llama's)
+// and read by the engine's own tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,5 @@ std::string TrainTokenizer(const std::vector<Document>& documents, const Tokeniz
 
 // Token ids of every document, without a start token.
 std::vector<std::vector<int32_t>> Tokenize(const std::string& model, const std::vector<Document>& documents);
-
-// The equivalent Hugging Face tokenizer.json: metaspace BPE whose merges are all pairs of pieces that make a piece, in
-// the order of the made piece's score.
-std::string TokenizerJson(const std::string& model);
 
 }  // namespace lowbit::lab
