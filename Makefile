@@ -1,44 +1,52 @@
 # make demo, make test: the two commands of a fresh Debian 12 machine. See README.md.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
 BUILD ?= build
 JOBS ?= $(shell nproc)
 LOWBIT_LAB ?= ON
 FUZZ_SECONDS ?= 60
 CMAKE_FLAGS ?=
 
-.PHONY: help demo test build setup configure bench fuzz format tidy clean
+# "[12/345  6.7 s] Building ..."
+export NINJA_STATUS = [%f/%t %es] 
+
+.PHONY: help demo test build configure bench fuzz format tidy clean
 
 help:
-	@echo "make demo    build, quantize the embedded model, show what it lost, generate text"
-	@echo "make test    build and run every test"
+	@echo "make demo    install what is missing, build, quantize the embedded model and show what it lost"
+	@echo "make test    install what is missing, build, run every test"
 	@echo "make build   build only: $(BUILD)/lowbit"
 	@echo "make bench   run the benchmarks"
-	@echo "make fuzz    fuzz every reader for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
-	@echo "make format  clang-format the tree;  make tidy  clang-tidy the engine"
-	@echo "LOWBIT_LAB=OFF builds without libtorch"
+	@echo "make fuzz    fuzz every reader of files for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
+	@echo "make format  lay out the sources with clang-format"
+	@echo "make tidy    look for mistakes with clang-tidy"
+	@echo "make clean   remove every build folder"
+	@echo "LOWBIT_LAB=OFF leaves out the laboratory (training; libtorch). JOBS=N, CMAKE_FLAGS=..., BUILD=folder."
 
-setup:
+configure:
 	@LOWBIT_LAB=$(LOWBIT_LAB) bash scripts/setup.sh build
-
-configure: setup
 	@cmake -G Ninja -S . -B $(BUILD) -DLOWBIT_LAB=$(LOWBIT_LAB) $(CMAKE_FLAGS) --log-level=WARNING >/dev/null
 
 build: configure
-	@ninja -C $(BUILD) -j $(JOBS) lowbit_program $(if $(filter ON,$(LOWBIT_LAB)),lowbit_lab) --quiet
+	@ninja -C $(BUILD) -j $(JOBS) lowbit_program $(if $(filter ON,$(LOWBIT_LAB)),lowbit_lab)
 
 demo: build
 	@bash scripts/demo.sh $(BUILD)
 
 test: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet
-	@cd $(BUILD) && ctest --output-on-failure -j $(JOBS) --progress
+	@bash scripts/setup.sh neon
+	@ninja -C $(BUILD) -j $(JOBS)
+	@bash scripts/test.sh $(BUILD) $(JOBS)
 
 bench: configure
-	@ninja -C $(BUILD) -j $(JOBS) --quiet benchmarks
-	@for program in $(BUILD)/bench/bench_*; do $$program || exit 1; done
+	@ninja -C $(BUILD) -j $(JOBS) benchmarks
+	@for program in $(BUILD)/bench/bench_*; do $$program; done
 
 fuzz:
-	@bash scripts/setup.sh build fuzz
-	@bash scripts/fuzz.sh $(FUZZ_SECONDS)
+	@LOWBIT_LAB=OFF bash scripts/setup.sh build fuzz
+	@cmake --preset fuzz -DLOWBIT_FUZZ_SECONDS=$(FUZZ_SECONDS) --log-level=WARNING >/dev/null
+	@ninja -C build-fuzz -j $(JOBS) fuzz
 
 format:
 	@bash scripts/setup.sh format
@@ -46,7 +54,7 @@ format:
 
 tidy: configure
 	@bash scripts/setup.sh format
-	@git ls-files 'lowbit/*.cc' 'cli/*.cc' | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p $(BUILD)
+	@git ls-files 'lowbit/*.cc' 'cli/*.cc' 'reproduce/*.cc' | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p $(BUILD)
 
 clean:
-	@rm -rf $(BUILD)
+	@rm -rf $(BUILD) build-debug build-engine build-fuzz build-neon

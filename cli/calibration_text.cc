@@ -1,12 +1,13 @@
 #include "cli/calibration_text.h"
 
 #include "lowbit/base/error.h"
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 
 namespace lowbit::cli {
 
 const Tokenizer& NeedTokenizer(const Model& model) {
-  if (!model.tokenizer) Fail("{}: no tokenizer lies with the model; give one with --tokenizer", model.path.string());
+  if (!model.tokenizer)
+    Fail("{}: no tokenizer lies with the model; give one with --tokenizer", model.path.string());
   return *model.tokenizer;
 }
 

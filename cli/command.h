@@ -1,4 +1,5 @@
-// The commands of the program. Each adds its options to a CLI11 subcommand and returns what to do once parsed.
+// The commands of the program. Each adds its options to a CLI11 subcommand and returns what to do once
+// parsed.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -22,6 +23,8 @@ Action AddQuantize(CLI::App& app, Common& common);
 Action AddEval(CLI::App& app, Common& common);
 Action AddGenerate(CLI::App& app, Common& common);
 Action AddInspect(CLI::App& app, Common& common);
+Action AddBench(CLI::App& app, Common& common);
+Action AddReproduce(CLI::App& app, Common& common);
 Action AddList(CLI::App& app, Common& common);
 
 // What the user typed, for the history of a file.

@@ -5,15 +5,16 @@
 #include "cli/calibration_text.h"
 #include "cli/command.h"
 #include "lowbit/base/error.h"
+#include "lowbit/metric/score.h"
 #include "lowbit/model/ledger.h"
-#include "lowbit/pipeline/score.h"
 #include "lowbit/report/table.h"
 
 namespace lowbit::cli {
 namespace {
 
 struct Options {
-  std::string model, text, reference, tokenizer, scoring = "documents", long_entries, prefix_space = "tokenizer";
+  std::string model, text, reference, tokenizer, scoring = "documents", long_entries,
+                                                 prefix_space = "tokenizer";
   int64_t context = 0, max_tokens = 0;
   bool no_float = false;
 };
@@ -26,10 +27,13 @@ int Run(const Options& o, const Common& common) {
   options.scoring = o.scoring == "documents" ? Scoring::kDocuments : Scoring::kLlamaCpp;
   options.context = o.context > 0 ? o.context : std::min<int64_t>(512, model.config.context);
   if (options.context > model.config.context) {
-    FailUsage("--context {}: the model was made for {} tokens at most", options.context, model.config.context);
+    FailUsage("--context {}: the model was made for {} tokens at most", options.context,
+              model.config.context);
   }
   const std::vector<std::string> entries = ReadEntries(o.text);
-  const std::string long_entries = !o.long_entries.empty() ? o.long_entries : entries.size() > 1 ? "skip" : "cut";
+  const std::string long_entries = !o.long_entries.empty() ? o.long_entries
+                                   : entries.size() > 1    ? "skip"
+                                                           : "cut";
   options.long_entries = long_entries == "skip" ? LongEntries::kSkip : LongEntries::kCut;
   options.prefix_space = o.prefix_space != "no";
   options.max_tokens = o.max_tokens;
@@ -37,7 +41,8 @@ int Run(const Options& o, const Common& common) {
 
   std::unique_ptr<LanguageModel> reference;
   if (!o.reference.empty()) {
-    reference = std::make_unique<LanguageModel>(OpenModel(o.reference, o.tokenizer), pool, Arithmetic::kFloat);
+    reference =
+        std::make_unique<LanguageModel>(OpenModel(o.reference, o.tokenizer), pool, Arithmetic::kFloat);
   }
   LanguageModel packed(model, pool);
   const Scores scores = Score(packed, reference.get(), windows, options, pool, "scoring");
@@ -50,20 +55,28 @@ int Run(const Options& o, const Common& common) {
   std::optional<double> float_perplexity;
   if (any_packed && !o.no_float) {
     LanguageModel exact(model, pool, Arithmetic::kFloat);
-    float_perplexity = Score(exact, nullptr, windows, options, pool, "scoring, f32 activations").metrics.perplexity();
+    float_perplexity =
+        Score(exact, nullptr, windows, options, pool, "scoring, f32 activations").metrics.perplexity();
   }
   const LmMetrics& m = scores.metrics;
-  const std::string protocol =
-      options.scoring == Scoring::kDocuments
-          ? fmt::format("documents, context {}, long entries {}, prefix space {}", options.context,
-                        long_entries == "skip" ? "left out" : "cut", options.prefix_space ? "as the tokenizer" : "never")
-          : fmt::format("llama.cpp, context {}", options.context);
+  const std::string protocol = options.scoring == Scoring::kDocuments
+                                   ? fmt::format("documents, context {}, long entries {}, prefix space {}",
+                                                 options.context, long_entries == "skip" ? "left out" : "cut",
+                                                 options.prefix_space ? "as the tokenizer" : "never")
+                                   : fmt::format("llama.cpp, context {}", options.context);
   if (common.json) {
-    nlohmann::json json = {{"model", o.model}, {"text", o.text}, {"protocol", protocol}, {"perplexity", m.perplexity()},
-                           {"nats_per_token", m.nats_per_token()}, {"bits_per_byte", m.bits_per_byte()},
+    nlohmann::json json = {{"model", o.model},
+                           {"text", o.text},
+                           {"protocol", protocol},
+                           {"perplexity", m.perplexity()},
+                           {"nats_per_token", m.nats_per_token()},
+                           {"bits_per_byte", m.bits_per_byte()},
                            {"bits_per_weight", ledger.bits_per_weight()},
-                           {"bits_per_weight_linear", ledger.bits_per_weight_linear()}, {"bytes", ledger.file_bytes},
-                           {"tokens", m.tokens()}, {"text_bytes", m.bytes()}, {"entries_left_out", scores.left_out},
+                           {"bits_per_weight_linear", ledger.bits_per_weight_linear()},
+                           {"bytes", ledger.file_bytes},
+                           {"tokens", m.tokens()},
+                           {"text_bytes", m.bytes()},
+                           {"entries_left_out", scores.left_out},
                            {"tokens_per_s", static_cast<double>(m.tokens()) / scores.seconds}};
     if (float_perplexity) json["perplexity_f32_activations"] = *float_perplexity;
     if (m.has_reference()) {
@@ -80,8 +93,9 @@ int Run(const Options& o, const Common& common) {
   report::Table table({{"measure"}, {"value", report::Align::kRight}});
   table.AddRow({"perplexity", fmt::format("{:.4f}", m.perplexity())});
   if (float_perplexity) {
-    table.AddRow({"perplexity, f32 activations", fmt::format("{:.4f} ({:+.3f} %)", *float_perplexity,
-                                                              (m.perplexity() / *float_perplexity - 1) * 100)});
+    table.AddRow(
+        {"perplexity, f32 activations", fmt::format("{:.4f} ({:+.3f} %)", *float_perplexity,
+                                                    (m.perplexity() / *float_perplexity - 1) * 100)});
   }
   table.AddRow({"nats per token", fmt::format("{:.4f}", m.nats_per_token())});
   table.AddRow({"bits per byte", fmt::format("{:.4f}", m.bits_per_byte())});
@@ -94,8 +108,8 @@ int Run(const Options& o, const Common& common) {
   table.AddRow({"bits per weight", fmt::format("{:.3f}", ledger.bits_per_weight())});
   table.AddRow({"bits per weight, linear", fmt::format("{:.3f}", ledger.bits_per_weight_linear())});
   table.AddRow({"file", Bytes(ledger.file_bytes)});
-  fmt::print("{}\nprotocol: {}; {} tokens of {} bytes scored{}\n", table.ToText(), protocol, m.tokens(), m.bytes(),
-             scores.left_out > 0 ? fmt::format(", {} entries left out", scores.left_out) : "");
+  fmt::print("{}\nprotocol: {}; {} tokens of {} bytes scored{}\n", table.ToText(), protocol, m.tokens(),
+             m.bytes(), scores.left_out > 0 ? fmt::format(", {} entries left out", scores.left_out) : "");
   return 0;
 }
 
@@ -106,12 +120,19 @@ Action AddEval(CLI::App& app, Common& common) {
   app.add_option("MODEL", o->model, "Model to score")->required();
   app.add_option("--text", o->text, "UTF-8 text, or a JSON array of strings")->required();
   app.add_option("--reference", o->reference, "Model to compare with: KL divergence and agreement");
-  app.add_option("--scoring", o->scoring, "Protocol")->check(CLI::IsMember({"documents", "llama.cpp"}))->capture_default_str();
-  app.add_option("--context", o->context, "Tokens of a window (default: 512, or the model's context when it is shorter)");
-  app.add_option("--long", o->long_entries, "Entries longer than the context (default: cut a text, skip JSON entries)")
+  app.add_option("--scoring", o->scoring, "Protocol")
+      ->check(CLI::IsMember({"documents", "llama.cpp"}))
+      ->capture_default_str();
+  app.add_option("--context", o->context,
+                 "Tokens of a window (default: 512, or the model's context when it is shorter)");
+  app.add_option("--long", o->long_entries,
+                 "Entries longer than the context (default: cut a text, skip JSON entries)")
       ->check(CLI::IsMember({"cut", "skip"}));
-  app.add_option("--prefix-space", o->prefix_space, "Leading space piece")->check(CLI::IsMember({"tokenizer", "no"}))->capture_default_str();
-  app.add_option("--max-tokens", o->max_tokens, "Stop after about this many tokens (0: all)")->capture_default_str();
+  app.add_option("--prefix-space", o->prefix_space, "Leading space piece")
+      ->check(CLI::IsMember({"tokenizer", "no"}))
+      ->capture_default_str();
+  app.add_option("--max-tokens", o->max_tokens, "Stop after about this many tokens (0: all)")
+      ->capture_default_str();
   app.add_flag("--no-float", o->no_float, "Skip the second pass with f32 activations");
   app.add_option("--tokenizer", o->tokenizer, "Tokenizer file or folder, where the model brings none");
   return [o, &common] { return Run(*o, common); };

@@ -1,3 +1,5 @@
+#include "lowbit/pipeline/generate.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,7 +11,6 @@
 #include "cli/command.h"
 #include "lowbit/base/error.h"
 #include "lowbit/io/file.h"
-#include "lowbit/pipeline/generate.h"
 
 namespace lowbit::cli {
 namespace {
@@ -22,10 +23,14 @@ struct Options {
 
 const char* NameOf(StopReason reason) {
   switch (reason) {
-    case StopReason::kEndToken: return "end token";
-    case StopReason::kStopString: return "stop string";
-    case StopReason::kMaxTokens: return "max tokens";
-    case StopReason::kContextFull: return "context full";
+    case StopReason::kEndToken:
+      return "end token";
+    case StopReason::kStopString:
+      return "stop string";
+    case StopReason::kMaxTokens:
+      return "max tokens";
+    case StopReason::kContextFull:
+      return "context full";
   }
   return "?";
 }
@@ -54,17 +59,20 @@ int Run(const Options& o, const Common& common) {
   });
   const auto count = static_cast<double>(result.tokens.size());
   if (common.json) {
-    const nlohmann::json json = {{"text", result.text}, {"tokens", result.tokens}, {"prompt_tokens", result.prompt_tokens},
-                                 {"stop", NameOf(result.reason)},
-                                 {"prefill_tokens_per_s", static_cast<double>(result.prompt_tokens) / result.prefill_seconds},
-                                 {"decode_tokens_per_s", count / result.decode_seconds}};
+    const nlohmann::json json = {
+        {"text", result.text},
+        {"tokens", result.tokens},
+        {"prompt_tokens", result.prompt_tokens},
+        {"stop", NameOf(result.reason)},
+        {"prefill_tokens_per_s", static_cast<double>(result.prompt_tokens) / result.prefill_seconds},
+        {"decode_tokens_per_s", count / result.decode_seconds}};
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return 0;
   }
   fmt::print("\n");
-  fmt::print(stderr, "\n[{} prompt tokens at {:.0f}/s, {} tokens at {:.1f}/s, stopped by: {}]\n", result.prompt_tokens,
-             static_cast<double>(result.prompt_tokens) / result.prefill_seconds, result.tokens.size(),
-             count / result.decode_seconds, NameOf(result.reason));
+  fmt::print(stderr, "\n[{} prompt tokens at {:.0f}/s, {} tokens at {:.1f}/s, stopped by: {}]\n",
+             result.prompt_tokens, static_cast<double>(result.prompt_tokens) / result.prefill_seconds,
+             result.tokens.size(), count / result.decode_seconds, NameOf(result.reason));
   return 0;
 }
 
@@ -76,13 +84,16 @@ Action AddGenerate(CLI::App& app, Common& common) {
   app.add_option("--prompt", o->prompt, "Text to continue; - or nothing reads standard input");
   app.add_option("--prompt-file", o->prompt_file, "File with the text to continue")->check(CLI::ExistingFile);
   app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")->capture_default_str();
-  app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   SamplerOptions& s = o->generate.sampler;
   app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
   app.add_option("--top-k", s.top_k, "Keep the k most likely tokens (0: all)")->capture_default_str();
   app.add_option("--top-p", s.top_p, "Keep the fewest tokens that sum to p")->capture_default_str();
-  app.add_option("--min-p", s.min_p, "Keep tokens with this share of the highest probability")->capture_default_str();
-  app.add_option("--repeat-penalty", s.repetition_penalty, "Make recent tokens less likely (1: off)")->capture_default_str();
+  app.add_option("--min-p", s.min_p, "Keep tokens with this share of the highest probability")
+      ->capture_default_str();
+  app.add_option("--repeat-penalty", s.repetition_penalty, "Make recent tokens less likely (1: off)")
+      ->capture_default_str();
   app.add_option("--seed", s.seed, "Seed of the draws")->capture_default_str();
   app.add_option("--stop", o->generate.stop, "Stop before this string; may be repeated");
   app.add_option("--tokenizer", o->tokenizer, "Tokenizer file or folder, where the model brings none");

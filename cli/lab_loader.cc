@@ -14,7 +14,8 @@ namespace lowbit::cli {
 int RunLab(int argc, const char* const* argv) {
   namespace fs = std::filesystem;
   constexpr const char* kLibrary = "liblowbit_lab.so";
-  // Waiting OpenMP threads must not spin: beside another busy process a gradient step took 1.15 s instead of 0.16.
+  // Waiting OpenMP threads must not spin: beside another busy process a gradient step took 1.15 s instead of
+  // 0.16.
   setenv("OMP_WAIT_POLICY", "passive", 0);
   std::vector<fs::path> places;
   if (const char* named = std::getenv("LOWBIT_LAB_LIBRARY")) {
@@ -43,9 +44,11 @@ int RunLab(int argc, const char* const* argv) {
     return run(argc, argv);
   }
   if (!reason.empty()) Fail("'{}' needs the laboratory, which does not load: {}", argv[0], reason);
-  Fail("'{}' needs the laboratory, and {} is not there; build with -DLOWBIT_LAB=ON (needs libtorch) or name the file in "
-       "LOWBIT_LAB_LIBRARY",
-       argv[0], places.front().string());
+  Fail(
+      "'{}' needs the laboratory, and {} is not there; build with -DLOWBIT_LAB=ON (needs libtorch) or name "
+      "the file in "
+      "LOWBIT_LAB_LIBRARY",
+      argv[0], places.front().string());
 }
 
 }  // namespace lowbit::cli

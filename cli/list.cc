@@ -49,7 +49,8 @@ int Run(const std::string& what, const Common& common) {
     if (!what.empty() && what != section.name) continue;
     known = true;
     if (common.json) {
-      for (const Row& row : section.rows) json[section.name].push_back({{"name", row.name}, {"about", row.about}});
+      for (const Row& row : section.rows)
+        json[section.name].push_back({{"name", row.name}, {"about", row.about}});
       continue;
     }
     report::Table table({{section.name}, {"what it is"}});

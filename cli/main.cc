@@ -14,7 +14,8 @@ namespace {
 std::string command_line;
 
 int Run(int argc, char** argv) {
-  for (int i = 0; i < argc; ++i) command_line += (i > 0 ? " " : "") + std::string(i == 0 ? "lowbit" : argv[i]);
+  for (int i = 0; i < argc; ++i)
+    command_line += (i > 0 ? " " : "") + std::string(i == 0 ? "lowbit" : argv[i]);
   // The laboratory has its own options and loads libtorch: it is not asked unless it is meant.
   if (argc > 1 && std::string_view(argv[1]) == "train") return RunLab(argc - 1, argv + 1);
 
@@ -34,8 +35,19 @@ int Run(int argc, char** argv) {
   add("eval", "Perplexity, and divergence from a reference model", AddEval);
   add("generate", "Continue a prompt, or chat", AddGenerate);
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
+  add("bench", "Tokens per second beside the limits of the machine", AddBench);
+  add("reproduce", "Measure the claims of a published system", AddReproduce);
   add("list", "Formats, methods, kernels, model families", AddList);
   app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
+  if (argc > 1 && argv[1][0] != '-') {
+    std::string known;
+    bool found = false;
+    for (const CLI::App* command : app.get_subcommands({})) {
+      found |= command->get_name() == argv[1];
+      known += " " + command->get_name();
+    }
+    if (!found) FailUsage("no command \"{}\"; known:{}", argv[1], known);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -52,7 +64,9 @@ int Run(int argc, char** argv) {
 
 }  // namespace
 
-std::string CommandLine() { return command_line; }
+std::string CommandLine() {
+  return command_line;
+}
 
 }  // namespace lowbit::cli
 

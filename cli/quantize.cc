@@ -15,7 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text, order = "group-aware", stream = "quantized";
+  std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text,
+                                        order = "group-aware", stream = "quantized";
   int bits = 4, group = 64;
   bool asymmetric = false, no_true_sequential = false, no_search = false, quiet = false, force = false;
   std::vector<std::string> tensors;
@@ -33,13 +34,15 @@ ColumnOrder ParseOrder(const std::string& name) {
 QuantizeOptions ToQuantize(const Options& o) {
   QuantizeOptions q;
   const std::string format = !o.format.empty() ? o.format
-                             : o.group > 0     ? fmt::format("int{}-g{}{}", o.bits, o.group, o.asymmetric ? "-asym" : "")
-                                               : fmt::format("int{}{}", o.bits, o.asymmetric ? "-asym" : "");
+                             : o.group > 0
+                                 ? fmt::format("int{}-g{}{}", o.bits, o.group, o.asymmetric ? "-asym" : "")
+                                 : fmt::format("int{}{}", o.bits, o.asymmetric ? "-asym" : "");
   q.plan.format = ParseFormat(format);
   q.plan.embedding = ParseFormat(o.embedding);
   for (const std::string& text : o.tensors) {
     const size_t equals = text.rfind('=');
-    if (equals == std::string::npos || equals == 0) FailUsage("--tensor {}: REGEX=FORMAT or REGEX=skip is needed", text);
+    if (equals == std::string::npos || equals == 0)
+      FailUsage("--tensor {}: REGEX=FORMAT or REGEX=skip is needed", text);
     q.plan.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   q.layer.method = ParseMethod(o.recipe);
@@ -55,44 +58,63 @@ QuantizeOptions ToQuantize(const Options& o) {
 void PrintJson(const QuantizeReport& report, const Ledger& ledger, const fs::path& output) {
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerReport& l : report.layers) {
-    layers.push_back({{"name", l.name}, {"format", l.format}, {"method", l.method}, {"bits", l.bits},
-                      {"weight_error", l.weight_error}, {"output_error", l.output_error}, {"damping", l.damping},
-                      {"note", l.note}, {"seconds", l.seconds}});
+    layers.push_back({{"name", l.name},
+                      {"format", l.format},
+                      {"method", l.method},
+                      {"bits", l.bits},
+                      {"weight_error", l.weight_error},
+                      {"output_error", l.output_error},
+                      {"damping", l.damping},
+                      {"note", l.note},
+                      {"seconds", l.seconds}});
   }
-  const nlohmann::json json = {{"output", output.string()}, {"bytes", report.file_bytes},
+  const nlohmann::json json = {{"output", output.string()},
+                               {"bytes", report.file_bytes},
                                {"bits_per_weight", ledger.bits_per_weight()},
                                {"bits_per_weight_linear", ledger.bits_per_weight_linear()},
                                {"resumed_blocks", report.resumed_blocks},
-                               {"seconds", {{"forward", report.seconds_forward}, {"statistics", report.seconds_statistics},
-                                            {"solve", report.seconds_solve}, {"total", report.seconds_total}}},
+                               {"seconds",
+                                {{"forward", report.seconds_forward},
+                                 {"statistics", report.seconds_statistics},
+                                 {"solve", report.seconds_solve},
+                                 {"total", report.seconds_total}}},
                                {"layers", layers}};
   fmt::print("{}\n", json.dump(2));
 }
 
-void PrintTables(const QuantizeReport& report, const Ledger& before, const Ledger& after, const fs::path& output) {
-  report::Table table({{"layer"}, {"format"}, {"bits", report::Align::kRight}, {"weight error", report::Align::kRight},
-                       {"output error", report::Align::kRight}, {"note"}});
+void PrintTables(const QuantizeReport& report, const Ledger& before, const Ledger& after,
+                 const fs::path& output) {
+  report::Table table({{"layer"},
+                       {"format"},
+                       {"bits", report::Align::kRight},
+                       {"weight error", report::Align::kRight},
+                       {"output error", report::Align::kRight},
+                       {"note"}});
   for (const LayerReport& l : report.layers) {
     table.AddRow({l.name, l.format, fmt::format("{:.3f}", l.bits), fmt::format("{:.2e}", l.weight_error),
                   l.output_error < 0 ? "-" : fmt::format("{:.2e}", l.output_error), l.note});
   }
   fmt::print("{}\n", table.ToText());
-  fmt::print("Errors are squared and relative: |W - Q|^2 / |W|^2 of the weights, the same of the layer's outputs on the "
-             "calibration data.\n\n");
+  fmt::print(
+      "Errors are squared and relative: |W - Q|^2 / |W|^2 of the weights, the same of the layer's outputs on "
+      "the "
+      "calibration data.\n\n");
   if (report.resumed_blocks > 0) fmt::print("Resumed: {} blocks were already done.\n", report.resumed_blocks);
   fmt::print("{}: {}, was {}\n", output.string(), Bytes(report.file_bytes), Bytes(before.file_bytes));
-  fmt::print("bits per weight: {:.3f} (all weights), {:.3f} (linear layers); was {:.3f}\n", after.bits_per_weight(),
-             after.bits_per_weight_linear(), before.bits_per_weight());
-  fmt::print("{:.1f} s: {:.1f} s forward passes, {:.1f} s statistics, {:.1f} s solving\n", report.seconds_total,
-             report.seconds_forward, report.seconds_statistics, report.seconds_solve);
+  fmt::print("bits per weight: {:.3f} (all weights), {:.3f} (linear layers); was {:.3f}\n",
+             after.bits_per_weight(), after.bits_per_weight_linear(), before.bits_per_weight());
+  fmt::print("{:.1f} s: {:.1f} s forward passes, {:.1f} s statistics, {:.1f} s solving\n",
+             report.seconds_total, report.seconds_forward, report.seconds_statistics, report.seconds_solve);
 }
 
 int Run(const Options& o, const Common& common) {
   const QuantizeOptions options = ToQuantize(o);
   const Model model = OpenModel(o.model, o.tokenizer);
   fs::path output = o.output;
-  if (fs::is_directory(output)) FailUsage("-o {}: is a folder; give a file name such as model.lowbit", o.output);
-  if (fs::exists(output) && fs::equivalent(output, model.path)) FailUsage("-o {}: is the model that is read", o.output);
+  if (fs::is_directory(output))
+    FailUsage("-o {}: is a folder; give a file name such as model.lowbit", o.output);
+  if (fs::exists(output) && fs::equivalent(output, model.path))
+    FailUsage("-o {}: is the model that is read", o.output);
   std::vector<std::vector<int32_t>> calibration;
   if (NeedsOf(options.layer.method) != StatisticsNeeded::kNone) {
     if (o.text.empty()) FailUsage("{} needs calibration text: give --text FILE", o.recipe);
@@ -100,7 +122,8 @@ int Run(const Options& o, const Common& common) {
     samples.length = std::min(samples.length, model.config.context);
     calibration = DrawSamples(CalibrationTokens(model, o.text), samples, o.text);
   }
-  const QuantizeReport report = QuantizeModel(model, output, options, std::move(calibration), ThreadPool::Global());
+  const QuantizeReport report =
+      QuantizeModel(model, output, options, std::move(calibration), ThreadPool::Global());
   const Ledger after = LedgerOf(OpenModel(output));
   if (common.json) {
     PrintJson(report, after, output);
@@ -114,12 +137,15 @@ int Run(const Options& o, const Common& common) {
 
 Action AddQuantize(CLI::App& app, Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "Hugging Face folder, GGUF file, lowbit file or llama2.c .bin")->required();
+  app.add_option("MODEL", o->model, "Hugging Face folder, GGUF file, lowbit file or llama2.c .bin")
+      ->required();
   app.add_option("-o,--output", o->output, "File to write")->required();
   app.add_option("--recipe", o->recipe, "Method: gptq, imatrix, mse, rtn")->capture_default_str();
-  app.add_option("--format", o->format, "Format of the linear layers, for example int4-g64 (lowbit list formats)");
+  app.add_option("--format", o->format,
+                 "Format of the linear layers, for example int4-g64 (lowbit list formats)");
   app.add_option("--bits", o->bits, "Bits, when --format is not given")->capture_default_str();
-  app.add_option("--group", o->group, "Group size, 0 for one scale a row, when --format is not given")->capture_default_str();
+  app.add_option("--group", o->group, "Group size, 0 for one scale a row, when --format is not given")
+      ->capture_default_str();
   app.add_flag("--asym", o->asymmetric, "Integer zero points, when --format is not given");
   app.add_option("--embedding", o->embedding, "Format of embedding and head")->capture_default_str();
   app.add_option("--tensor", o->tensors, "REGEX=FORMAT or REGEX=skip, for single tensors; may be repeated");
@@ -130,7 +156,8 @@ Action AddQuantize(CLI::App& app, Common& common) {
   app.add_option("--order", o->order, "GPTQ column order")
       ->check(CLI::IsMember({"none", "activation", "static-groups", "group-aware"}))
       ->capture_default_str();
-  app.add_option("--damping", o->damping, "GPTQ: share of the mean diagonal added to the Hessian")->capture_default_str();
+  app.add_option("--damping", o->damping, "GPTQ: share of the mean diagonal added to the Hessian")
+      ->capture_default_str();
   app.add_flag("--no-true-sequential", o->no_true_sequential, "Calibrate all layers of a block in one pass");
   app.add_flag("--no-search", o->no_search, "Grids from the full range, without searching a tighter one");
   app.add_option("--inputs", o->stream, "What the next block is calibrated on")

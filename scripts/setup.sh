@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config ccache libhwy-dev libopenblas-pthread-dev liblapacke-dev nlohmann-json3-dev
-  libtomlplusplus-dev libcli11-dev libfmt-dev libpcre2-dev libsentencepiece-dev libgtest-dev libbenchmark-dev)
+  libtomlplusplus-dev libcli11-dev libfmt-dev libpcre2-dev libutf8proc-dev libsentencepiece-dev libgtest-dev libbenchmark-dev)
 lab=(libtorch-dev)
 fuzz=(clang libclang-rt-14-dev)
 format=(clang-format clang-tidy)

@@ -1,20 +1,18 @@
 #include "lab/command/train.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <malloc.h>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "lab/command/recipe.h"
 #include "lab/command/write_model.h"
-#include <nlohmann/json.hpp>
-
 #include "lowbit/base/error.h"
-#include "lowbit/io/safetensors.h"
-#include "lowbit/model/hf_config.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/io/file.h"
+#include "lowbit/io/safetensors.h"
+#include "lowbit/model/hf_config.h"
 
 namespace lowbit::lab {
 namespace {
@@ -53,7 +51,8 @@ void WriteText(const fs::path& path, const std::string& text) {
   file.Commit();
 }
 
-// A Hugging Face folder beside the tokenizer.model: config.json, generation_config.json, model.safetensors in bf16.
+// A Hugging Face folder beside the tokenizer.model: config.json, generation_config.json, model.safetensors in
+// bf16.
 void Export(const LlamaConfig& config, const Weights& weights, const fs::path& folder) {
   std::vector<SafetensorsWriter::Tensor> tensors;
   for (const auto& [name, tensor] : weights) {
@@ -64,7 +63,8 @@ void Export(const LlamaConfig& config, const Weights& weights, const fs::path& f
   SafetensorsWriter writer(folder / "model.safetensors", tensors, {{"format", "pt"}}, {.alignment = 1});
   for (const auto& [name, tensor] : weights) {
     const torch::Tensor bf16 = tensor.detach().cpu().to(torch::kBFloat16).contiguous();
-    writer.Write(name, {static_cast<const std::byte*>(bf16.data_ptr()), static_cast<size_t>(bf16.numel()) * 2});
+    writer.Write(name,
+                 {static_cast<const std::byte*>(bf16.data_ptr()), static_cast<size_t>(bf16.numel()) * 2});
   }
   writer.Finish();
   nlohmann::json json = ToHfConfig(config);
@@ -72,7 +72,8 @@ void Export(const LlamaConfig& config, const Weights& weights, const fs::path& f
   json["bos_token_id"] = 1;
   json["eos_token_id"] = 2;
   WriteText(folder / "config.json", json.dump(2) + "\n");
-  WriteText(folder / "generation_config.json", nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}.dump(2) + "\n");
+  WriteText(folder / "generation_config.json",
+            nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}.dump(2) + "\n");
 }
 
 int Train(const Arguments& arguments) {
@@ -146,8 +147,8 @@ int TrainCommand(int argc, const char* const* argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
 #ifdef __GLIBC__
-  // Activations of tens of megabytes come and go with every operation: keep their pages (12 % of the time went into
-  // clearing new ones).
+  // Activations of tens of megabytes come and go with every operation: keep their pages (12 % of the time
+  // went into clearing new ones).
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif

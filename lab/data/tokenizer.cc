@@ -59,16 +59,23 @@ class Fields {
     number = static_cast<int>(key >> 3);
     begin = at_;
     switch (key & 7) {
-      case 0: Varint(); break;
-      case 1: at_ += 8; break;
+      case 0:
+        Varint();
+        break;
+      case 1:
+        at_ += 8;
+        break;
       case 2: {
         const uint64_t size = Varint();
         begin = at_;
         at_ += size;
         break;
       }
-      case 5: at_ += 4; break;
-      default: Fail("tokenizer model: unknown wire type");
+      case 5:
+        at_ += 4;
+        break;
+      default:
+        Fail("tokenizer model: unknown wire type");
     }
     if (at_ > end_) Fail("tokenizer model: a field runs past the end");
     end = at_;
@@ -91,8 +98,8 @@ class Fields {
   size_t at_, end_;
 };
 
-// Lines are trained as they stand inside a text, where a newline and no space comes before them; the finished model puts
-// one space before a whole text, as Llama's does.
+// Lines are trained as they stand inside a text, where a newline and no space comes before them; the finished
+// model puts one space before a whole text, as Llama's does.
 void SetDummyPrefix(std::string& model) {
   constexpr int kNormalizerSpec = 3, kAddDummyPrefix = 3;
   for (Fields fields(model, 0, model.size()); fields.Next();) {
@@ -111,20 +118,20 @@ void SetDummyPrefix(std::string& model) {
 
 std::string TrainTokenizer(const std::vector<Document>& documents, const TokenizerOptions& options) {
   std::string model;
-  const std::string failure = Library().train(
-      {{"model_type", "bpe"},
-       {"vocab_size", std::to_string(options.vocab)},
-       {"byte_fallback", "true"},
-       {"split_digits", "true"},
-       {"character_coverage", fmt::format("{}", options.character_coverage)},
-       {"normalization_rule_name", "identity"},
-       {"remove_extra_whitespaces", "false"},
-       {"allow_whitespace_only_pieces", "true"},
-       {"add_dummy_prefix", "false"},
-       {"max_sentence_length", "65536"},
-       {"num_threads", "1"},
-       {"minloglevel", "2"}},
-      Lines(documents), model);
+  const std::string failure =
+      Library().train({{"model_type", "bpe"},
+                       {"vocab_size", std::to_string(options.vocab)},
+                       {"byte_fallback", "true"},
+                       {"split_digits", "true"},
+                       {"character_coverage", fmt::format("{}", options.character_coverage)},
+                       {"normalization_rule_name", "identity"},
+                       {"remove_extra_whitespaces", "false"},
+                       {"allow_whitespace_only_pieces", "true"},
+                       {"add_dummy_prefix", "false"},
+                       {"max_sentence_length", "65536"},
+                       {"num_threads", "1"},
+                       {"minloglevel", "2"}},
+                      Lines(documents), model);
   if (!failure.empty()) Fail("training the tokenizer: {}", failure);
   SetDummyPrefix(model);
   return model;

@@ -1,6 +1,6 @@
-// The sentencepiece library behind a door of its own: a module that lab/data loads with dlopen. Debian's libsentencepiece
-// exports the symbols of the protocol-buffer version built into it, and libtorch brings another version: in one scope
-// of the dynamic linker each would call the other's functions and crash.
+// The sentencepiece library behind a door of its own: a module that lab/data loads with dlopen. Debian's
+// libsentencepiece exports the symbols of the protocol-buffer version built into it, and libtorch brings
+// another version: in one scope of the dynamic linker each would call the other's functions and crash.
 #pragma once
 
 #include <functional>

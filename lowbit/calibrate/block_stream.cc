@@ -17,22 +17,28 @@ constexpr int64_t kRowsAtOnce = 1024;  // enough for full-speed products, little
 std::vector<std::vector<int32_t>> DrawSamples(std::span<const int32_t> tokens, const SampleOptions& options,
                                               const std::string& where) {
   const auto count = static_cast<int64_t>(tokens.size());
-  if (options.samples < 1 || options.length < 2) FailUsage("calibration needs at least 1 sample of at least 2 tokens");
+  if (options.samples < 1 || options.length < 2)
+    FailUsage("calibration needs at least 1 sample of at least 2 tokens");
   if (count < options.length) {
-    Fail("{}: the calibration text has {} tokens, one sample needs {}; give a longer text or a smaller --length", where,
-         count, options.length);
+    Fail(
+        "{}: the calibration text has {} tokens, one sample needs {}; give a longer text or a smaller "
+        "--length",
+        where, count, options.length);
   }
   std::vector<std::vector<int32_t>> samples;
   for (int64_t i = 0; i < options.samples; ++i) {
     Random random(options.seed, static_cast<uint64_t>(i));
-    const auto start = static_cast<std::ptrdiff_t>(random.Below(static_cast<uint64_t>(count - options.length + 1)));
+    const auto start =
+        static_cast<std::ptrdiff_t>(random.Below(static_cast<uint64_t>(count - options.length + 1)));
     samples.emplace_back(tokens.begin() + start, tokens.begin() + start + options.length);
   }
   return samples;
 }
 
 BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> sequences, ThreadPool& pool)
-    : executor_(*model.graph, pool, Arithmetic::kFloat), sequences_(std::move(sequences)), width_(model.config.width) {
+    : executor_(*model.graph, pool, Arithmetic::kFloat),
+      sequences_(std::move(sequences)),
+      width_(model.config.width) {
   for (const Cut& cut : Partition(*model.graph)) {
     if (cut.block < 0) continue;
     if (cut.live_in.size() != 1 || cut.live_out.size() != 1) {
@@ -60,7 +66,9 @@ BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> s
   executor_.Unload(0, first);
 }
 
-void BlockStream::Load(int index) { executor_.Load(*weights_, blocks_[index].first, blocks_[index].last); }
+void BlockStream::Load(int index) {
+  executor_.Load(*weights_, blocks_[index].first, blocks_[index].last);
+}
 
 void BlockStream::Unload(int index) {
   executor_.Unload(blocks_[index].first, blocks_[index].last);
@@ -76,7 +84,9 @@ void BlockStream::Observe(int index, int last_node, const Observer& observer) {
   RunAll(index, last_node + 1, &observer, false);
 }
 
-void BlockStream::Advance(int index) { RunAll(index, blocks_[index].last, nullptr, true); }
+void BlockStream::Advance(int index) {
+  RunAll(index, blocks_[index].last, nullptr, true);
+}
 
 void BlockStream::RunAll(int index, int last, const Observer* observer, bool keep_output) {
   const Cut& cut = blocks_[index];
@@ -85,19 +95,23 @@ void BlockStream::RunAll(int index, int last, const Observer* observer, bool kee
     size_t j = i;
     int64_t rows = 0;
     std::vector<KvCache> caches;
-    while (j < sequences_.size() && (j == i || rows + static_cast<int64_t>(sequences_[j].size()) <= kRowsAtOnce)) {
+    while (j < sequences_.size() &&
+           (j == i || rows + static_cast<int64_t>(sequences_[j].size()) <= kRowsAtOnce)) {
       const auto length = static_cast<int64_t>(sequences_[j++].size());
       rows += length;
       caches.emplace_back(executor_.graph(), length, CacheType::kF32, cut.first, cut.last);
     }
     std::vector<Segment> segments;
-    for (size_t k = i; k < j; ++k) segments.push_back({&caches[k - i], 0, static_cast<int64_t>(sequences_[k].size()), 0});
+    for (size_t k = i; k < j; ++k)
+      segments.push_back({&caches[k - i], 0, static_cast<int64_t>(sequences_[k].size()), 0});
     executor_.Reserve(rows);
     float* const hidden = hidden_.data() + offset_[i] * width_;
     const size_t bytes = static_cast<size_t>(rows * width_) * sizeof(float);
     std::memcpy(executor_.ValueData(cut.live_in[0]), hidden, bytes);
     const auto count = static_cast<int64_t>(j - i);
-    const Executor::Observer watch = [&](int node, const float* x, int64_t n) { (*observer)(node, x, n, count); };
+    const Executor::Observer watch = [&](int node, const float* x, int64_t n) {
+      (*observer)(node, x, n, count);
+    };
     executor_.Run(cut.first, last, segments, {}, observer != nullptr ? &watch : nullptr);
     if (keep_output) std::memcpy(hidden, executor_.ValueData(cut.live_out[0]), bytes);
     i = j;

@@ -1,5 +1,5 @@
-// Calibration activations on their way through a network, one block at a time: memory holds one block's weights and
-// one set of hidden states, never the model.
+// Calibration activations on their way through a network, one block at a time: memory holds one block's
+// weights and one set of hidden states, never the model.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct SampleOptions {
   uint64_t seed = 0;
 };
 
-// `samples` runs of `length` tokens starting at random positions of the text (positions may repeat when the text is
-// short). Throws Error when the text has fewer than `length` tokens.
+// `samples` runs of `length` tokens starting at random positions of the text (positions may repeat when the
+// text is short). Throws Error when the text has fewer than `length` tokens.
 std::vector<std::vector<int32_t>> DrawSamples(std::span<const int32_t> tokens, const SampleOptions& options,
                                               const std::string& where);
 
@@ -40,8 +40,8 @@ class BlockStream {
   void Load(int index);
   void Unload(int index);
 
-  // Runs the current block's nodes up to and including `last_node` on every sequence; `observer` sees the input of
-  // every Linear node, `x` (rows, in) of `sequences` whole sequences at a time.
+  // Runs the current block's nodes up to and including `last_node` on every sequence; `observer` sees the
+  // input of every Linear node, `x` (rows, in) of `sequences` whole sequences at a time.
   using Observer = std::function<void(int node, const float* x, int64_t rows, int64_t sequences)>;
   void Observe(int index, int last_node, const Observer& observer);
   // Runs the whole block with the matrices that are set now: its outputs are the next block's inputs.

@@ -36,7 +36,9 @@ bool Valid(const IntegerFormat& f) {
   if (std::find(kBits.begin(), kBits.end(), f.bits) == kBits.end()) return false;
   if (f.scale == ScaleKind::kSuper) {
     // Groups of 16 are those of Q2_K, Q3_K and Q6_K: the kernels are compiled for these.
-    if (f.group == 16) return f.bits == 2 ? f.offset == OffsetKind::kSuperMin : (f.bits == 3 || f.bits == 6) && f.offset == OffsetKind::kCentre;
+    if (f.group == 16)
+      return f.bits == 2 ? f.offset == OffsetKind::kSuperMin
+                         : (f.bits == 3 || f.bits == 6) && f.offset == OffsetKind::kCentre;
     return f.group == 32 || f.group == 64;
   }
   if (f.offset == OffsetKind::kSuperMin) return false;

@@ -9,8 +9,8 @@
 
 namespace lowbit {
 
-// y = W x with W (rows, cols) = (out, in). Plain formats are row-major, perhaps unaligned (a mapped foreign file);
-// packed formats are the layout of PackedLayout, 64-byte aligned.
+// y = W x with W (rows, cols) = (out, in). Plain formats are row-major, perhaps unaligned (a mapped foreign
+// file); packed formats are the layout of PackedLayout, 64-byte aligned.
 struct Matrix {
   Format format = DType::kF32;
   int64_t rows = 0, cols = 0;

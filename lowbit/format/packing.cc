@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/thread_pool.h"
 #include "lowbit/format/format.h"
 
 namespace lowbit {
@@ -49,7 +50,19 @@ Place PlaceOf(const Plane& plane, int row, int column) {
           quad / plane.vectors * plane.width};
 }
 
-// Calls f(panel offset, row) for every (row, group) entry: stored at ((panel * n + g) * 16 + r), read from r
+// One row of a tile: its lane of every vector of the plane is a 32-bit word, one byte a column of the quad.
+void PackRow(const Plane& plane, const uint32_t* quads, int row, uint8_t* tile) {
+  const uint32_t mask = ((1u << plane.width) - 1) * 0x01010101u;
+  for (int v = 0; v < plane.vectors; ++v) {
+    uint32_t word = 0;
+    for (int q = v, bit = 0; q < 8; q += plane.vectors, bit += plane.width) {
+      word |= ((quads[q] >> plane.shift) & mask) << bit;
+    }
+    std::memcpy(tile + plane.start + 64 * v + 4 * row, &word, 4);
+  }
+}
+
+// Every (row, group) entry: stored at ((panel * n + g) * 16 + r), read from r
 // * n + g.
 template <typename T>
 void Interleave(const std::vector<T>& from, int64_t rows, int64_t n, uint8_t* to) {
@@ -79,20 +92,19 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
   const Planes planes = PlanesOf(m.format.bits);
   std::vector<uint8_t> bytes(layout.bytes);
   const size_t tile_bytes = 64 * static_cast<size_t>(m.format.bits);
-  for (int64_t r = 0; r < m.rows; ++r) {
-    for (int64_t c = 0; c < m.cols; ++c) {
-      const uint8_t code = m.codes[r * m.cols + c];
-      uint8_t* tile = bytes.data() + layout.codes +
-                      static_cast<size_t>(r / kPanelRows * layout.tiles + c / kTileColumns) * tile_bytes;
-      for (int p = 0; p < planes.count; ++p) {
-        const Plane& plane = planes.plane[p];
-        const Place place =
-            PlaceOf(plane, static_cast<int>(r % kPanelRows), static_cast<int>(c % kTileColumns));
-        const int part = (code >> plane.shift) & ((1 << plane.width) - 1);
-        tile[place.byte] = static_cast<uint8_t>(tile[place.byte] | (part << place.bit));
+  ThreadPool::Global().Run(layout.panels, [&](int64_t panel, int) {
+    for (int64_t r = panel * kPanelRows; r < std::min(m.rows, (panel + 1) * kPanelRows); ++r) {
+      uint8_t* tile = bytes.data() + layout.codes + static_cast<size_t>(panel * layout.tiles) * tile_bytes;
+      for (int64_t t = 0; t < layout.tiles; ++t, tile += tile_bytes) {
+        uint32_t quads[8] = {};  // four codes of the row each
+        const int64_t column = t * kTileColumns;
+        std::memcpy(quads, m.codes.data() + r * m.cols + column,
+                    static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
+        for (int p = 0; p < planes.count; ++p)
+          PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
       }
     }
-  }
+  });
   if (m.format.scale == ScaleKind::kF16) {
     Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
   } else {

@@ -1,9 +1,9 @@
 // Activations rounded to 8 bits, the right operand of the packed matrix product.
 //
-// Each token's row of K columns is cut into blocks of 128; a block has one f32 scale s = max|x| / 127 and codes
-// q = round(x / s) in [-127, 127], ties to even. 128 is the widest the engine allows: the scale is then applied
-// once for every 32 byte dots of a lane, and an outlier still spoils only its own block. (A scale for every 32
-// columns would cost one more multiplication for every 8 dots.)
+// Each token's row of K columns is cut into blocks of 128; a block has one f32 scale s = max|x| / 127 and
+// codes q = round(x / s) in [-127, 127], ties to even. 128 is the widest the engine allows: the scale is then
+// applied once for every 32 byte dots of a lane, and an outlier still spoils only its own block. (A scale for
+// every 32 columns would cost one more multiplication for every 8 dots.)
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ inline constexpr int kActivationBlock = 128;
 // allocates nothing.
 class QuantizedActivations {
  public:
-  // Rounds x (T, K), row t at x + t * stride. Padding columns get code 0. A NaN or an infinity in a block makes
-  // that block's scale NaN, so that it shows in the result.
+  // Rounds x (T, K), row t at x + t * stride. Padding columns get code 0. A NaN or an infinity in a block
+  // makes that block's scale NaN, so that it shows in the result.
   void Quantize(const float* x, int64_t tokens, int64_t cols, int64_t stride, ThreadPool& pool);
 
   int64_t tokens() const { return tokens_; }

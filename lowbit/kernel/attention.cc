@@ -67,7 +67,8 @@ HWY_INLINE void Accumulate(const float* p, const T* values, int64_t head_size, i
       b[i] = hn::LoadU(d, acc + i * head_size + c + lanes);
     }
     for (int64_t t = begin; t < end; ++t) {
-      const auto v0 = LoadFloats(d, values + t * head_size + c), v1 = LoadFloats(d, values + t * head_size + c + lanes);
+      const auto v0 = LoadFloats(d, values + t * head_size + c),
+                 v1 = LoadFloats(d, values + t * head_size + c + lanes);
       for (int i = 0; i < kQueries; ++i) {
         const auto w = hn::Set(d, p[i * kAttentionChunk + t]);
         a[i] = hn::MulAdd(w, v0, a[i]);

@@ -1,10 +1,12 @@
 // Causal attention over a key/value cache, in f32 arithmetic over f16 or f32 storage.
 //
-//   s_t = scale * <q, k_t>,  p = softmax(s),  y = sum_t p_t v_t      over the positions t that query i may see
+//   s_t = scale * <q, k_t>,  p = softmax(s),  y = sum_t p_t v_t      over the positions t that query i may
+//   see
 //
-// The reduction over positions is cut into chunks of kAttentionChunk aligned to absolute positions; each chunk gives
-// (maximum, sum, partial y), combined in order. Within a chunk the order of operations does not depend on how many
-// queries are computed together, so a token's result is the same bits in prefill, in decode and on any thread count.
+// The reduction over positions is cut into chunks of kAttentionChunk aligned to absolute positions; each
+// chunk gives (maximum, sum, partial y), combined in order. Within a chunk the order of operations does not
+// depend on how many queries are computed together, so a token's result is the same bits in prefill, in
+// decode and on any thread count.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +38,11 @@ struct AttentionShape {
 };
 
 // Stores `rows` keys and values (rows, kv_heads * head_size) at positions [position, position + rows).
-void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k, const float* v,
-                   int64_t rows);
+void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k,
+                   const float* v, int64_t rows);
 
-// y (rows, heads * head_size) for queries at positions [position, position + rows), whose keys are in the cache.
-// head_size must be a multiple of 8 and at most 512.
+// y (rows, heads * head_size) for queries at positions [position, position + rows), whose keys are in the
+// cache. head_size must be a multiple of 8 and at most 512.
 void Attend(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* q, float* y,
             int64_t rows, ThreadPool& pool);
 

@@ -1,6 +1,7 @@
 // The byte dot product that Highway 1.0.3 lacks, once for each instruction set:
 //
-//   lane r:  sum += c0 x0 + c1 x1 + c2 x2 + c3 x3     codes c unsigned, activations x in [-127, 127], exact int32
+//   lane r:  sum += c0 x0 + c1 x1 + c2 x2 + c3 x3     codes c unsigned, activations x in [-127, 127], exact
+//   int32
 //
 // A Dot class gives Sum<kBits, kQuads>, the running sum over codes of kBits bits: Start, Step<i> (i-th of the
 // kQuads quads before a flush) and Total. Classes:
@@ -41,19 +42,29 @@ struct HardwareDot {
 #endif
       }
     }
-    HWY_INLINE Ints Total() const { return total; }
+    HWY_INLINE Ints Total() const {
+      return total;
+    }
   };
 };
 
 struct PairDot {
 #if HWY_TARGET == HWY_AVX3
   using Raw = __m512i;
-  static HWY_INLINE Raw MaddBytes(Raw u, Raw s) { return _mm512_maddubs_epi16(u, s); }
-  static HWY_INLINE Raw MaddWords(Raw a, Raw b) { return _mm512_madd_epi16(a, b); }
+  static HWY_INLINE Raw MaddBytes(Raw u, Raw s) {
+    return _mm512_maddubs_epi16(u, s);
+  }
+  static HWY_INLINE Raw MaddWords(Raw a, Raw b) {
+    return _mm512_madd_epi16(a, b);
+  }
 #else
   using Raw = __m256i;
-  static HWY_INLINE Raw MaddBytes(Raw u, Raw s) { return _mm256_maddubs_epi16(u, s); }
-  static HWY_INLINE Raw MaddWords(Raw a, Raw b) { return _mm256_madd_epi16(a, b); }
+  static HWY_INLINE Raw MaddBytes(Raw u, Raw s) {
+    return _mm256_maddubs_epi16(u, s);
+  }
+  static HWY_INLINE Raw MaddWords(Raw a, Raw b) {
+    return _mm256_madd_epi16(a, b);
+  }
 #endif
   using DS = hn::CappedTag<int16_t, 32>;
   using Words = hn::Vec<DS>;
@@ -113,7 +124,8 @@ struct PlainDot {
         const auto c = hn::BitCast(DU(), codes.v[p]);
         const auto c0 = hn::And(c, mask), c1 = hn::And(hn::ShiftRight<8>(c), mask);
         const auto c2 = hn::And(hn::ShiftRight<16>(c), mask), c3 = hn::ShiftRight<24>(c);
-        const auto x0 = hn::ShiftRight<24>(hn::ShiftLeft<24>(x)), x1 = hn::ShiftRight<24>(hn::ShiftLeft<16>(x));
+        const auto x0 = hn::ShiftRight<24>(hn::ShiftLeft<24>(x)),
+                   x1 = hn::ShiftRight<24>(hn::ShiftLeft<16>(x));
         const auto x2 = hn::ShiftRight<24>(hn::ShiftLeft<8>(x)), x3 = hn::ShiftRight<24>(x);
         const DI d;
         const auto low = hn::Add(hn::Mul(hn::BitCast(d, c0), x0), hn::Mul(hn::BitCast(d, c1), x1));
@@ -122,7 +134,9 @@ struct PlainDot {
       }
 #endif
     }
-    HWY_INLINE Ints Total() const { return total; }
+    HWY_INLINE Ints Total() const {
+      return total;
+    }
   };
 };
 

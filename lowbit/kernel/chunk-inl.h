@@ -23,17 +23,17 @@ constexpr int64_t kChunkUnits = 32;
 // What one chunk multiplies. Entry p is a panel, t a token, u a unit counted from the chunk's start.
 template <int kPanels>
 struct Chunk {
-  int64_t tiles;            // 32 columns each
-  int64_t tiles_per_unit;   // 1, 2 or 4 (units of 16 columns: 1)
+  int64_t tiles;           // 32 columns each
+  int64_t tiles_per_unit;  // 1, 2 or 4 (units of 16 columns: 1)
   const uint8_t* codes[kPanels];
-  const float* scale;       // [p][kChunkUnits][16]
-  const float* minimum;     // [p][kChunkUnits][16], unless centred
-  const int8_t* x;          // token t at x + t * x_stride
+  const float* scale;    // [p][kChunkUnits][16]
+  const float* minimum;  // [p][kChunkUnits][16], unless centred
+  const int8_t* x;       // token t at x + t * x_stride
   int64_t x_stride;
-  const float* x_scale;     // one for each 128 columns; token t at x_scale + t * x_scale_stride
+  const float* x_scale;  // one for each 128 columns; token t at x_scale + t * x_scale_stride
   int64_t x_scale_stride;
-  const int32_t* bias;      // [t][kChunkUnits]: centred: -2^(bits-1) sum q; otherwise the bits of float(sum q)
-  float* y;                 // [t][p][16], added to
+  const int32_t* bias;  // [t][kChunkUnits]: centred: -2^(bits-1) sum q; otherwise the bits of float(sum q)
+  float* y;             // [t][p][16], added to
 };
 
 // Loops over registers must vanish at compile time: the body is a lambda called with each constant.
@@ -62,7 +62,9 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
   int64_t left = chunk.tiles;
   for (int64_t block = 0; left > 0; ++block) {
     Floats partial[kTokens][kPanels];
-    Unroll<0, kTokens>([&](auto t) LOWBIT_STEP { Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { partial[t][p] = ZeroFloats(); }); });
+    Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
+      Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { partial[t][p] = ZeroFloats(); });
+    });
     int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
     left -= in_block;
     while (in_block > 0) {
@@ -77,12 +79,14 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
         });
         do {
           Unroll<0, kQuads>([&](auto i) LOWBIT_STEP {
-            constexpr int q = kHalf ? decltype(half)::value * 4 + decltype(i)::value : QuadAt<kBits>(decltype(i)::value);
+            constexpr int q =
+                kHalf ? decltype(half)::value * 4 + decltype(i)::value : QuadAt<kBits>(decltype(i)::value);
             Bytes w[kPanels];
             Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { w[p] = TileQuad<kBits, q>(codes[p]); });
             Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
               const Quad four = LoadQuad(x + t * x_stride + 4 * q);
-              Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[t][p].template Step<decltype(i)::value>(w[p], four); });
+              Unroll<0, kPanels>(
+                  [&](auto p) LOWBIT_STEP { sum[t][p].template Step<decltype(i)::value>(w[p], four); });
             });
           });
           if constexpr (!kHalf || decltype(half)::value == 1) {
@@ -132,7 +136,8 @@ HWY_INLINE void MakeBias(const int32_t* sums, int64_t count, int bits, int32_t* 
       std::memcpy(bias + u, &total, 4);
     }
   }
-  if (count % 2 != 0 && count < kChunkUnits) bias[count] = 0;  // the unit of zeros of PaddedUnits; 0 is 0.0f too
+  if (count % 2 != 0 && count < kChunkUnits)
+    bias[count] = 0;  // the unit of zeros of PaddedUnits; 0 is 0.0f too
 }
 
 }  // namespace HWY_NAMESPACE

@@ -44,12 +44,18 @@ void UnpackRowOf(const PackedMatrix& m, int64_t row, uint8_t* codes) {
 
 void UnpackRow(const PackedMatrix& m, int64_t row, uint8_t* codes) {
   switch (m.format.bits) {
-    case 2: return UnpackRowOf<2>(m, row, codes);
-    case 3: return UnpackRowOf<3>(m, row, codes);
-    case 4: return UnpackRowOf<4>(m, row, codes);
-    case 5: return UnpackRowOf<5>(m, row, codes);
-    case 6: return UnpackRowOf<6>(m, row, codes);
-    default: return UnpackRowOf<8>(m, row, codes);
+    case 2:
+      return UnpackRowOf<2>(m, row, codes);
+    case 3:
+      return UnpackRowOf<3>(m, row, codes);
+    case 4:
+      return UnpackRowOf<4>(m, row, codes);
+    case 5:
+      return UnpackRowOf<5>(m, row, codes);
+    case 6:
+      return UnpackRowOf<6>(m, row, codes);
+    default:
+      return UnpackRowOf<8>(m, row, codes);
   }
 }
 
@@ -68,10 +74,18 @@ GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t column) {
   n.scale = f.scale == ScaleKind::kF16 ? half(l.scale, at)
                                        : half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + byte]);
   switch (f.offset) {
-    case OffsetKind::kCentre: n.offset = static_cast<float>(1 << (f.bits - 1)); break;
-    case OffsetKind::kZeroPoint: n.offset = m.bytes[l.offset + byte]; break;
-    case OffsetKind::kMinF16: n.offset = half(l.offset, at); break;
-    case OffsetKind::kSuperMin: n.offset = -(half(l.super_min, super) * m.bytes[l.offset + byte]); break;
+    case OffsetKind::kCentre:
+      n.offset = static_cast<float>(1 << (f.bits - 1));
+      break;
+    case OffsetKind::kZeroPoint:
+      n.offset = m.bytes[l.offset + byte];
+      break;
+    case OffsetKind::kMinF16:
+      n.offset = half(l.offset, at);
+      break;
+    case OffsetKind::kSuperMin:
+      n.offset = -(half(l.super_min, super) * m.bytes[l.offset + byte]);
+      break;
   }
   return n;
 }

@@ -19,7 +19,9 @@ struct Bf16 {
   uint16_t bits;
 };
 
-HWY_INLINE hn::Vec<D> LoadWeights(D d, const float* p) { return hn::LoadU(d, p); }
+HWY_INLINE hn::Vec<D> LoadWeights(D d, const float* p) {
+  return hn::LoadU(d, p);
+}
 HWY_INLINE hn::Vec<D> LoadWeights(D d, const hwy::float16_t* p) {
   const hn::Rebind<hwy::float16_t, D> half;
   return hn::PromoteTo(d, hn::LoadU(half, p));
@@ -39,7 +41,8 @@ HWY_INLINE hn::Vec<D> LoadTail(D d, const W* p, int64_t count) {
 }
 
 template <int kRows, int kTokens, typename W>
-HWY_INLINE void Block(const W* w, int64_t cols, const float* x, int64_t x_stride, float* y, int64_t y_stride) {
+HWY_INLINE void Block(const W* w, int64_t cols, const float* x, int64_t x_stride, float* y,
+                      int64_t y_stride) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<D> sum[kRows][kTokens];
@@ -69,8 +72,8 @@ HWY_INLINE void Block(const W* w, int64_t cols, const float* x, int64_t x_stride
 }
 
 template <typename W>
-void RowsOf(const W* w, int64_t rows, int64_t cols, const float* x, int64_t tokens, int64_t x_stride, float* y,
-            int64_t y_stride) {
+void RowsOf(const W* w, int64_t rows, int64_t cols, const float* x, int64_t tokens, int64_t x_stride,
+            float* y, int64_t y_stride) {
   // 32 vector registers hold 4 x 4 sums, 16 hold 4 x 2.
   constexpr int kTokens = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
   for (int64_t r = 0; r < rows;) {
@@ -94,19 +97,21 @@ void RowsOf(const W* w, int64_t rows, int64_t cols, const float* x, int64_t toke
   }
 }
 
-void FloatRows(const FloatMatrix& w, int64_t begin, int64_t end, const float* x, int64_t tokens, int64_t x_stride,
-               float* y, int64_t y_stride) {
+void FloatRows(const FloatMatrix& w, int64_t begin, int64_t end, const float* x, int64_t tokens,
+               int64_t x_stride, float* y, int64_t y_stride) {
   const int64_t at = begin * w.cols;
   switch (w.type) {
     case DType::kF32:
-      RowsOf(reinterpret_cast<const float*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride, y + begin, y_stride);
+      RowsOf(reinterpret_cast<const float*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride,
+             y + begin, y_stride);
       break;
     case DType::kF16:
-      RowsOf(reinterpret_cast<const hwy::float16_t*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride, y + begin,
-             y_stride);
+      RowsOf(reinterpret_cast<const hwy::float16_t*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride,
+             y + begin, y_stride);
       break;
     default:
-      RowsOf(reinterpret_cast<const Bf16*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride, y + begin, y_stride);
+      RowsOf(reinterpret_cast<const Bf16*>(w.bytes) + at, end - begin, w.cols, x, tokens, x_stride, y + begin,
+             y_stride);
       break;
   }
 }
@@ -120,20 +125,22 @@ namespace lowbit {
 
 HWY_EXPORT(FloatRows);
 
-void MatMulFloat(const FloatMatrix& w, const float* x, int64_t tokens, int64_t x_stride, float* y, int64_t y_stride,
-                 ThreadPool& pool) {
+void MatMulFloat(const FloatMatrix& w, const float* x, int64_t tokens, int64_t x_stride, float* y,
+                 int64_t y_stride, ThreadPool& pool) {
   if (w.type != DType::kF32 && w.type != DType::kF16 && w.type != DType::kBF16) {
     Fail("a float matrix must be F32, F16 or BF16, not {}", NameOf(w.type));
   }
   constexpr int64_t kTaskRows = 64;
   // Tokens whose activations stay in the second-level cache while the rows of a task pass.
-  const int64_t token_block = std::max<int64_t>(4, (int64_t{384} << 10) / (4 * std::max<int64_t>(w.cols, 1)) / 4 * 4);
-  const int64_t blocks = (tokens + token_block - 1) / token_block, row_tasks = (w.rows + kTaskRows - 1) / kTaskRows;
+  const int64_t token_block =
+      std::max<int64_t>(4, (int64_t{384} << 10) / (4 * std::max<int64_t>(w.cols, 1)) / 4 * 4);
+  const int64_t blocks = (tokens + token_block - 1) / token_block,
+                row_tasks = (w.rows + kTaskRows - 1) / kTaskRows;
   pool.Run(row_tasks * blocks, [&](int64_t task, int) {
     const int64_t begin = task % row_tasks * kTaskRows, first = task / row_tasks * token_block;
     LOWBIT_KERNEL(FloatRows)
-    (w, begin, std::min(w.rows, begin + kTaskRows), x + first * x_stride, std::min(token_block, tokens - first), x_stride,
-     y + first * y_stride, y_stride);
+    (w, begin, std::min(w.rows, begin + kTaskRows), x + first * x_stride,
+     std::min(token_block, tokens - first), x_stride, y + first * y_stride, y_stride);
   });
 }
 

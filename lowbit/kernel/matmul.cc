@@ -11,7 +11,9 @@
 namespace lowbit {
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // Two or three tokens still decode faster than they unpack.
 constexpr int64_t kDecodeTokens = 1;
@@ -27,7 +29,8 @@ uint8_t* KernelScratch(size_t bytes) {
 PackedMatrix::PackedMatrix(const IntegerFormat& f, int64_t r, int64_t c, const uint8_t* b, size_t size)
     : format(f), rows(r), cols(c), bytes(b), layout(f, r, c) {
   if (size < layout.bytes) {
-    Fail("packed matrix {} of {} x {} has {} bytes, it needs {}", NameOf(format), rows, cols, size, layout.bytes);
+    Fail("packed matrix {} of {} x {} has {} bytes, it needs {}", NameOf(format), rows, cols, size,
+         layout.bytes);
   }
 }
 
@@ -67,7 +70,8 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
   });
 }
 
-void MatMul(const PackedMatrix& w, const QuantizedActivations& x, float* y, int64_t y_stride, ThreadPool& pool) {
+void MatMul(const PackedMatrix& w, const QuantizedActivations& x, float* y, int64_t y_stride,
+            ThreadPool& pool) {
   const MatMulJob job{&w, y, y_stride};
   MatMulMany({&job, 1}, x, pool);
 }

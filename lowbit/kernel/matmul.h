@@ -1,7 +1,7 @@
 // y = x W^T with W packed (format.h) and x rounded to 8 bits (activations.h).
 //
-// For token t and row r, over blocks B of 128 columns and units u of columns that share a weight scale (16, 32,
-// 64 or 128 columns; wider groups count as units of 128):
+// For token t and row r, over blocks B of 128 columns and units u of columns that share a weight scale (16,
+// 32, 64 or 128 columns; wider groups count as units of 128):
 //
 //   y[t, r] = sum_B xs[t, B] * sum_{u in B} (s[r, u] * dot[t, r, u] + m[r, u] * sum[t, u])
 //
@@ -28,14 +28,15 @@ struct MatMulJob {
 };
 
 // Throws Error when a matrix has not x.cols() columns.
-void MatMul(const PackedMatrix& w, const QuantizedActivations& x, float* y, int64_t y_stride, ThreadPool& pool);
+void MatMul(const PackedMatrix& w, const QuantizedActivations& x, float* y, int64_t y_stride,
+            ThreadPool& pool);
 
 // Several matrices with the same input (q, k, v; gate, up) in one fork and join.
 void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool);
 
-// The same product with f32 activations x (T, K), row t at x + t * x_stride: weights are expanded to f32 tile by
-// tile. Sums run in ascending column order.
-void MatMulF32(const PackedMatrix& w, const float* x, int64_t tokens, int64_t x_stride, float* y, int64_t y_stride,
-               ThreadPool& pool);
+// The same product with f32 activations x (T, K), row t at x + t * x_stride: weights are expanded to f32 tile
+// by tile. Sums run in ascending column order.
+void MatMulF32(const PackedMatrix& w, const float* x, int64_t tokens, int64_t x_stride, float* y,
+               int64_t y_stride, ThreadPool& pool);
 
 }  // namespace lowbit

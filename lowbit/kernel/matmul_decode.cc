@@ -17,12 +17,15 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 
-DecodeKernel DecodeKernelFor(const IntegerFormat&, bool) { return nullptr; }
+DecodeKernel DecodeKernelFor(const IntegerFormat&, bool) {
+  return nullptr;
+}
 
 #else
 
 template <class Dot, int kBits, bool kHalf, bool kCentred>
-void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel, float* y) {
+void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                  float* y) {
   constexpr int P = kDecodePanels;
   const int level = UnitLevel(w.format);
   const int64_t units = (w.cols + UnitColumns(level) - 1) / UnitColumns(level);
@@ -51,7 +54,8 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
       // Panels past the end repeat the last one; their sums are dropped.
       const int64_t from = std::min(panel + p, w.layout.panels - 1);
       chunk.codes[p] = w.bytes + w.layout.codes + from * panel_bytes + tile * 64 * kBits;
-      DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16, minimum + (kCentred ? 0 : p * kChunkUnits * 16));
+      DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16,
+                   minimum + (kCentred ? 0 : p * kChunkUnits * 16));
     }
     MakeBias<kCentred>(x.sums(level, token) + unit, count, kBits, bias);
     chunk.tiles = std::min(chunk_tiles, w.layout.tiles - tile);

@@ -14,18 +14,18 @@ inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk sha
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
 
 // y[row] for the panels [panel, panel + kDecodePanels) of token `token`.
-using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
-                              float* y);
+using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
+                              int64_t panel, float* y);
 // y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most kTokenBlock.
-using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
-                               int64_t panel, float* y, int64_t y_stride);
+using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
+                               int64_t end, int64_t panel, float* y, int64_t y_stride);
 
 // Null where the target has no vectors: PlainPanels then.
 DecodeKernel FindDecodeKernel(const IntegerFormat& format);
 PrefillKernel FindPrefillKernel(const IntegerFormat& format);
 
 // y[t, row] for tokens [begin, end) and panels [panel, panel + panels), in plain C++.
-void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end, int64_t panel,
-                 int64_t panels, float* y, int64_t y_stride);
+void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                 int64_t panel, int64_t panels, float* y, int64_t y_stride);
 
 }  // namespace lowbit

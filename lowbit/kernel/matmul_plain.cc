@@ -1,5 +1,5 @@
-// The packed product in plain C++, one code at a time and for every format: the reference of the fast kernels, and what
-// runs where no vector target does.
+// The packed product in plain C++, one code at a time and for every format: the reference of the fast
+// kernels, and what runs where no vector target does.
 #include <algorithm>
 #include <cmath>
 
@@ -14,7 +14,8 @@ struct Affine {
 };
 
 // One row of codes and the two numbers of each of its units.
-void RowOf(const PackedMatrix& w, int64_t row, int level, std::vector<uint8_t>& codes, std::vector<Affine>& units) {
+void RowOf(const PackedMatrix& w, int64_t row, int level, std::vector<uint8_t>& codes,
+           std::vector<Affine>& units) {
   UnpackRow(w, row, codes.data());
   const auto columns = static_cast<int64_t>(UnitColumns(level));
   for (size_t u = 0; u < units.size(); ++u) {
@@ -26,8 +27,8 @@ void RowOf(const PackedMatrix& w, int64_t row, int level, std::vector<uint8_t>& 
 
 }  // namespace
 
-void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end, int64_t panel,
-                 int64_t panels, float* y, int64_t y_stride) {
+void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                 int64_t panel, int64_t panels, float* y, int64_t y_stride) {
   const int level = UnitLevel(w.format);
   const int64_t columns = UnitColumns(level), per_block = kActivationBlock / columns;
   const bool centred = IsCentred(w.format);
@@ -44,7 +45,8 @@ void PlainPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t b
         for (int64_t u = block * per_block; u < std::min(count, (block + 1) * per_block); ++u) {
           const int32_t total = x.sums(level, t)[u];
           int32_t dot = centred ? -total * (1 << (w.format.bits - 1)) : 0;
-          for (int64_t c = u * columns; c < std::min<int64_t>((u + 1) * columns, static_cast<int64_t>(codes.size())); ++c) {
+          for (int64_t c = u * columns;
+               c < std::min<int64_t>((u + 1) * columns, static_cast<int64_t>(codes.size())); ++c) {
             dot += codes[c] * q[c];
           }
           partial = std::fma(static_cast<float>(dot), units[u].scale, partial);

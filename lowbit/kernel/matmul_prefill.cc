@@ -18,7 +18,9 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 
-PrefillKernel PrefillKernelFor(const IntegerFormat&, bool) { return nullptr; }
+PrefillKernel PrefillKernelFor(const IntegerFormat&, bool) {
+  return nullptr;
+}
 
 #else
 
@@ -61,8 +63,8 @@ void Unpack(int bits, const uint8_t* from, int64_t tiles, uint8_t* to) {
   }
 }
 
-// HardwareDot and PlainDot take any byte; for PairDot the width of the codes decides. The codes are stored one a
-// byte, which Widen<Dot, kBits> says to MultiplyChunk.
+// HardwareDot and PlainDot take any byte; for PairDot the width of the codes decides. The codes are stored
+// one a byte, which Widen<Dot, kBits> says to MultiplyChunk.
 template <class Dot, int kWidth>
 struct Unpacked {
   template <int kBits, int kQuads>
@@ -70,8 +72,8 @@ struct Unpacked {
 };
 
 template <class Dot, bool kHalf, bool kCentred>
-void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end, int64_t panel,
-                   float* y, int64_t y_stride) {
+void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                   int64_t panel, float* y, int64_t y_stride) {
   constexpr int P = kPrefillPanels;
   const int level = UnitLevel(w.format);
   const int bits = w.format.bits;
@@ -157,13 +159,13 @@ PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
   if (byte_dot) return PickPrefill<HardwareDot>(format);
   switch (format.bits) {
     case 8:
-      return PickPrefill<Unpacked<PairDot, 8>>(format);
+      return PickPrefill<Unpacked<PairDot, 8> >(format);
     case 6:
-      return PickPrefill<Unpacked<PairDot, 6>>(format);
+      return PickPrefill<Unpacked<PairDot, 6> >(format);
     case 5:
-      return PickPrefill<Unpacked<PairDot, 5>>(format);
+      return PickPrefill<Unpacked<PairDot, 5> >(format);
     default:
-      return PickPrefill<Unpacked<PairDot, 4>>(format);
+      return PickPrefill<Unpacked<PairDot, 4> >(format);
   }
 #else
   (void)byte_dot;

@@ -26,8 +26,8 @@ void DequantizeRows(const PackedMatrix& matrix, int64_t row_begin, int64_t row_e
 // Codes of a row, one a byte, padding included: (layout.tiles * 32).
 void UnpackRow(const PackedMatrix& matrix, int64_t row, uint8_t* codes);
 
-// The numbers of the group that holds (row, column): value = scale * (code - offset) for kCentre and kZeroPoint,
-// scale * code + offset for the others.
+// The numbers of the group that holds (row, column): value = scale * (code - offset) for kCentre and
+// kZeroPoint, scale * code + offset for the others.
 struct GroupNumbers {
   float scale, offset;
 };

@@ -1,6 +1,6 @@
 // Vectors as tall as a panel: 16 rows, one 32-bit lane each, whatever the register width of the target (one
-// register with AVX-512, two with AVX2, arrays in plain C++). The packed layout stores 64 bytes a vector, so a
-// kernel is written once in these terms.
+// register with AVX-512, two with AVX2, arrays in plain C++). The packed layout stores 64 bytes a vector, so
+// a kernel is written once in these terms.
 
 #if defined(LOWBIT_KERNEL_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOWBIT_KERNEL_PANEL_INL_H_
@@ -41,11 +41,14 @@ HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
   std::memcpy(b.v, p, 64);
   return b;
 }
-HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) { std::memcpy(p, b.v, 64); }
+HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
+  std::memcpy(p, b.v, 64);
+}
 // (b >> kRight or << -kRight) & mask, in every byte. No bit that `mask` keeps may come from the next byte.
 template <int kRight>
 HWY_INLINE Bytes ShiftAnd(Bytes b, uint8_t mask) {
-  for (uint8_t& x : b.v) x = static_cast<uint8_t>((kRight >= 0 ? x >> (kRight & 7) : x << (-kRight & 7)) & mask);
+  for (uint8_t& x : b.v)
+    x = static_cast<uint8_t>((kRight >= 0 ? x >> (kRight & 7) : x << (-kRight & 7)) & mask);
   return b;
 }
 // base | ShiftAnd<kRight>(b, mask)
@@ -56,13 +59,17 @@ HWY_INLINE Bytes OrShiftAnd(Bytes base, const Bytes& b, uint8_t mask) {
   return base;
 }
 
-HWY_INLINE Ints ZeroInts() { return {}; }
+HWY_INLINE Ints ZeroInts() {
+  return {};
+}
 HWY_INLINE Ints SetInts(int32_t x) {
   Ints r;
   for (int32_t& v : r.v) v = x;
   return r;
 }
-HWY_INLINE Floats ZeroFloats() { return {}; }
+HWY_INLINE Floats ZeroFloats() {
+  return {};
+}
 HWY_INLINE Floats SetFloats(float x) {
   Floats r;
   for (float& v : r.v) v = x;
@@ -73,7 +80,9 @@ HWY_INLINE Floats LoadFloats(const float* p) {
   std::memcpy(r.v, p, 64);
   return r;
 }
-HWY_INLINE void StoreFloats(const Floats& f, float* p) { std::memcpy(p, f.v, 64); }
+HWY_INLINE void StoreFloats(const Floats& f, float* p) {
+  std::memcpy(p, f.v, 64);
+}
 HWY_INLINE Floats ToFloats(const Ints& a) {
   Floats r;
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(a.v[i]);

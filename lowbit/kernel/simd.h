@@ -1,9 +1,9 @@
 // Includes Highway for a source file that is compiled once for each instruction set. The file defines
 // HWY_TARGET_INCLUDE as its own path and then includes this header.
 //
-// Three sets are compiled on x86: HWY_SCALAR (plain C++, the reference), HWY_AVX2 and HWY_AVX3 (AVX-512 F, BW,
-// DQ, VL). Byte-dot instructions are an extra question answered by CPUID (targets.h), because processors have
-// them in combinations that no Highway target names.
+// Three sets are compiled on x86: HWY_SCALAR (plain C++, the reference), HWY_AVX2 and HWY_AVX3 (AVX-512 F,
+// BW, DQ, VL). Byte-dot instructions are an extra question answered by CPUID (targets.h), because processors
+// have them in combinations that no Highway target names.
 
 // clang-format off
 #ifndef HWY_DISABLED_TARGETS

@@ -28,9 +28,9 @@ struct Entry {
 
 constexpr int64_t kFallback = HWY_STATIC_TARGET;
 constexpr Entry kEntries[] = {
-    {Target::kScalar, "scalar", kFallback},           {Target::kAvx2, "avx2", HWY_AVX2},
-    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2},      
-    {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3},   {Target::kNeon, "neon", HWY_NEON},
+    {Target::kScalar, "scalar", kFallback},     {Target::kAvx2, "avx2", HWY_AVX2},
+    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2}, {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3},
+    {Target::kNeon, "neon", HWY_NEON},
 };
 
 // A bit of CPUID leaf 7; register 0..3 = eax, ebx, ecx, edx.
@@ -45,8 +45,12 @@ bool Cpuid7(unsigned subleaf, int index, int bit) {
 #endif
 }
 
-bool CpuHasVnni512() { return Cpuid7(0, 2, 11); }
-bool CpuHasAvxVnni() { return Cpuid7(1, 0, 4); }
+bool CpuHasVnni512() {
+  return Cpuid7(0, 2, 11);
+}
+bool CpuHasAvxVnni() {
+  return Cpuid7(1, 0, 4);
+}
 
 const Entry* Find(std::string_view name) {
   for (const Entry& e : kEntries) {
@@ -73,7 +77,9 @@ void Use(Target target) {
 
 }  // namespace
 
-std::string_view NameOf(Target target) { return kEntries[static_cast<int>(target)].name; }
+std::string_view NameOf(Target target) {
+  return kEntries[static_cast<int>(target)].name;
+}
 
 std::vector<Target> SupportedTargets() {
   // Asked once: SetTarget narrows what Highway reports.
@@ -83,13 +89,16 @@ std::vector<Target> SupportedTargets() {
     if (e.highway != kFallback && (cpu & HWY_TARGETS & e.highway) == 0) continue;
     if (e.target == Target::kScalar && kFallback != HWY_SCALAR && kFallback != HWY_EMU128) continue;
     if (e.target == Target::kAvx2Vnni && !CpuHasAvxVnni()) continue;
-    if (e.target == Target::kAvx512Vnni && !CpuHasVnni512()) continue;  // such processors run the AVX2 kernels
+    if (e.target == Target::kAvx512Vnni && !CpuHasVnni512())
+      continue;  // such processors run the AVX2 kernels
     targets.push_back(e.target);
   }
   return targets;
 }
 
-bool CpuHasBF16Dot() { return Cpuid7(1, 0, 5); }
+bool CpuHasBF16Dot() {
+  return Cpuid7(1, 0, 5);
+}
 
 void SetTarget(Target target) {
   const std::vector<Target> supported = SupportedTargets();

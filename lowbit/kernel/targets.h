@@ -13,7 +13,8 @@ enum class Target : uint8_t {
   kScalar,      // "scalar": plain C++, any machine
   kAvx2,        // "avx2": AVX2, FMA, F16C
   kAvx2Vnni,    // "avx2-vnni": with AVX-VNNI (vpdpbusd in VEX encoding)
-  kAvx512Vnni,  // "avx512-vnni": AVX-512 F, BW, DQ, VL and AVX512_VNNI (without VNNI, AVX2 is as fast and is taken)
+  kAvx512Vnni,  // "avx512-vnni": AVX-512 F, BW, DQ, VL and AVX512_VNNI (without VNNI, AVX2 is as fast and is
+                // taken)
   kNeon,        // "neon"
 };
 
@@ -24,7 +25,9 @@ std::vector<Target> SupportedTargets();
 // The target in use: the last of SupportedTargets(), unless LOWBIT_TARGET names another or SetTarget was
 // called. Throws UsageError when LOWBIT_TARGET is no target or cannot run here.
 Target CurrentTarget();
-inline std::string_view KernelTargetName() { return NameOf(CurrentTarget()); }
+inline std::string_view KernelTargetName() {
+  return NameOf(CurrentTarget());
+}
 
 // Forces a target for the whole process, for tests and benchmarks; not while kernels run. Throws UsageError
 // when it cannot run here.

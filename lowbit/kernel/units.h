@@ -8,26 +8,34 @@
 
 namespace lowbit {
 
-// log2(columns / 16) of the format's unit: its group where that divides 128, 128 for wider groups and whole rows
-// (multiples of 128), otherwise 32.
+// log2(columns / 16) of the format's unit: its group where that divides 128, 128 for wider groups and whole
+// rows (multiples of 128), otherwise 32.
 constexpr int UnitLevel(const IntegerFormat& format) {
   if (format.group % 128 == 0) return 3;
   return format.group == 16 ? 0 : format.group == 64 ? 2 : 1;
 }
-constexpr int UnitColumns(int level) { return 16 << level; }
+constexpr int UnitColumns(int level) {
+  return 16 << level;
+}
 
 // True when the kernels fold the offset into the integer dot product.
-constexpr bool IsCentred(const IntegerFormat& format) { return format.offset == OffsetKind::kCentre; }
+constexpr bool IsCentred(const IntegerFormat& format) {
+  return format.offset == OffsetKind::kCentre;
+}
 
 // The group that holds unit `unit`.
 constexpr int64_t GroupOfUnit(const IntegerFormat& format, int level, int64_t unit) {
   return format.group == 0 ? 0 : unit * UnitColumns(level) / format.group;
 }
 
-// Units of 16 columns come in pairs, because a tile is taken whole: an odd number of them is followed by one of zeros.
-constexpr int64_t PaddedUnits(int level, int64_t units) { return level == 0 ? (units + 1) / 2 * 2 : units; }
+// Units of 16 columns come in pairs, because a tile is taken whole: an odd number of them is followed by one
+// of zeros.
+constexpr int64_t PaddedUnits(int level, int64_t units) {
+  return level == 0 ? (units + 1) / 2 * 2 : units;
+}
 
-// Thread-local scratch of at least `bytes`, 64-byte aligned, that grows and is reused. Contents are undefined.
+// Thread-local scratch of at least `bytes`, 64-byte aligned, that grows and is reused. Contents are
+// undefined.
 uint8_t* KernelScratch(size_t bytes);
 
 }  // namespace lowbit

@@ -108,7 +108,8 @@ constexpr int64_t kTask = 16384;  // entries worth a task; a multiple of every v
 
 template <typename F>
 void InParts(int64_t n, ThreadPool& pool, F f) {
-  pool.Run((n + kTask - 1) / kTask, [&](int64_t task, int) { f(task * kTask, std::min(n, (task + 1) * kTask)); });
+  pool.Run((n + kTask - 1) / kTask,
+           [&](int64_t task, int) { f(task * kTask, std::min(n, (task + 1) * kTask)); });
 }
 
 }  // namespace
@@ -117,18 +118,22 @@ void RmsNorm(const float* x, const float* weight, float* y, int64_t n, float eps
   LOWBIT_KERNEL(RmsNormRow)(x, weight, y, n, eps);
 }
 
-void RotateHeads(float* x, int64_t heads, int64_t head_size, const float* cos, const float* sin, int64_t half) {
+void RotateHeads(float* x, int64_t heads, int64_t head_size, const float* cos, const float* sin,
+                 int64_t half) {
   LOWBIT_KERNEL(Rotate)(x, heads, head_size, cos, sin, half);
 }
 
-void Glu(GluActivation activation, const float* gate, const float* up, float* y, int64_t n, ThreadPool& pool) {
+void Glu(GluActivation activation, const float* gate, const float* up, float* y, int64_t n,
+         ThreadPool& pool) {
   InParts(n, pool, [&](int64_t begin, int64_t end) {
     LOWBIT_KERNEL(GluRange)(activation, gate + begin, up + begin, y + begin, end - begin);
   });
 }
 
 void Add(const float* a, const float* b, float* y, int64_t n, ThreadPool& pool) {
-  InParts(n, pool, [&](int64_t begin, int64_t end) { LOWBIT_KERNEL(AddRange)(a + begin, b + begin, y + begin, end - begin); });
+  InParts(n, pool, [&](int64_t begin, int64_t end) {
+    LOWBIT_KERNEL(AddRange)(a + begin, b + begin, y + begin, end - begin);
+  });
 }
 
 void AddBias(float* y, const float* bias, int64_t rows, int64_t width) {

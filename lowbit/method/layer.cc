@@ -20,8 +20,8 @@ GridOptions GridOf(const IntegerFormat& format, bool search, double norm) {
           .norm = norm};
 }
 
-// Affine codes as a stored matrix. With `order`, stored column j is original column order[j] and groups are runs of
-// stored columns.
+// Affine codes as a stored matrix. With `order`, stored column j is original column order[j] and groups are
+// runs of stored columns.
 QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
   QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
   m.order = std::move(order);
@@ -44,8 +44,8 @@ double Trace(const std::vector<double>& rows) {
   return sum;
 }
 
-void MeasureErrors(MatrixView<const float> w, const QuantizedMatrix& m, const LayerInputs& inputs, ThreadPool& pool,
-                   LayerReport& report) {
+void MeasureErrors(MatrixView<const float> w, const QuantizedMatrix& m, const LayerInputs& inputs,
+                   ThreadPool& pool, LayerReport& report) {
   Buffer<float> difference(static_cast<size_t>(w.rows * w.cols));
   std::vector<double> error(w.rows), energy(w.rows);
   pool.Run(w.rows, [&](int64_t r, int) {
@@ -78,10 +78,14 @@ Method ParseMethod(const std::string& name) {
 
 std::string NameOf(Method method) {
   switch (method) {
-    case Method::kRtn: return "rtn";
-    case Method::kMse: return "mse";
-    case Method::kImatrix: return "imatrix";
-    case Method::kGptq: return "gptq";
+    case Method::kRtn:
+      return "rtn";
+    case Method::kMse:
+      return "mse";
+    case Method::kImatrix:
+      return "imatrix";
+    case Method::kGptq:
+      return "gptq";
   }
   return "?";
 }
@@ -96,7 +100,11 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
   const auto start = std::chrono::steady_clock::now();
   LayerResult result;
   LayerReport& report = result.report;
-  report = {.name = name, .format = NameOf(format), .method = NameOf(options.method), .rows = w.rows, .cols = w.cols,
+  report = {.name = name,
+            .format = NameOf(format),
+            .method = NameOf(options.method),
+            .rows = w.rows,
+            .cols = w.cols,
             .tokens = inputs.tokens};
   if (format.scale != ScaleKind::kF16 || format.offset == OffsetKind::kMinF16) {
     Fail("{}: {} cannot be filled by {} yet", name, NameOf(format), NameOf(options.method));
@@ -104,21 +112,26 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
   try {
     if (options.method == Method::kGptq) {
       if (inputs.hessian.data == nullptr) Fail("{}: GPTQ needs calibration data", name);
-      GptqOptions gptq{.grid = GridOf(format, options.search, 2.4), .group = format.group, .order = options.order};
+      GptqOptions gptq{
+          .grid = GridOf(format, options.search, 2.4), .group = format.group, .order = options.order};
       gptq.search_weight = SearchWeight::kHessianDiagonal;
       gptq.damping.relative = options.damping;
       const GptqResult solved = SolveGptq<float>(w, inputs.hessian, gptq, pool);
       report.damping = solved.damping;
       if (solved.fell_back) report.note = "rounded to nearest: " + solved.reason;
-      if (solved.dead_columns > 0) report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
-      const bool ordered = options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
+      if (solved.dead_columns > 0)
+        report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
+      const bool ordered =
+          options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
       result.matrix = ToStored(solved.matrix, format, ordered ? solved.permutation : std::vector<int32_t>());
     } else {
       const bool search = options.method != Method::kRtn;
-      const RtnOptions rtn{.grid = GridOf(format, search, options.method == Method::kMse ? 2.4 : 2.0), .group = format.group};
+      const RtnOptions rtn{.grid = GridOf(format, search, options.method == Method::kMse ? 2.4 : 2.0),
+                           .group = format.group};
       std::span<const float> importance;
       if (options.method == Method::kImatrix) {
-        if (inputs.importance.empty()) Fail("{}: importance-weighted rounding needs calibration data or an imatrix", name);
+        if (inputs.importance.empty())
+          Fail("{}: importance-weighted rounding needs calibration data or an imatrix", name);
         importance = inputs.importance;
       }
       result.matrix = ToStored(RoundToNearest<float>(w, rtn, importance, pool), format, {});
@@ -132,7 +145,8 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
   }
   MeasureErrors(w, result.matrix, inputs, pool, report);
   const PackedLayout layout(format, w.rows, w.cols);
-  report.bits = (static_cast<double>(layout.bytes) + (result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols))) *
+  report.bits = (static_cast<double>(layout.bytes) +
+                 (result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols))) *
                 8 / (static_cast<double>(w.rows) * static_cast<double>(w.cols));
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

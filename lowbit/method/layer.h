@@ -13,7 +13,8 @@ namespace lowbit {
 enum class Method : uint8_t {
   kRtn,      // round to nearest, min-max range
   kMse,      // round to nearest, range shrunk to the least squared error
-  kImatrix,  // round to nearest, range shrunk to the least squared error weighted by the mean square of each input
+  kImatrix,  // round to nearest, range shrunk to the least squared error weighted by the mean square of each
+             // input
   kGptq,     // column by column, each rounding error spread over the columns to come
 };
 
@@ -54,8 +55,8 @@ struct LayerResult {
   LayerReport report;
 };
 
-// Quantizes w (rows, cols) to `format`. Throws Error naming the layer when a weight is NaN or infinite; a Hessian that
-// cannot be factored is no error: the layer is rounded and the report says so.
+// Quantizes w (rows, cols) to `format`. Throws Error naming the layer when a weight is NaN or infinite; a
+// Hessian that cannot be factored is no error: the layer is rounded and the report says so.
 LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const IntegerFormat& format,
                           const LayerOptions& options, const LayerInputs& inputs, ThreadPool& pool);
 

@@ -17,17 +17,29 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Seconds = std::chrono::duration<double>;
 
-double Since(std::chrono::steady_clock::time_point start) { return Seconds(std::chrono::steady_clock::now() - start).count(); }
+double Since(std::chrono::steady_clock::time_point start) {
+  return Seconds(std::chrono::steady_clock::now() - start).count();
+}
 
 json ToJson(const LayerReport& r) {
-  return {{"name", r.name}, {"format", r.format}, {"method", r.method}, {"rows", r.rows}, {"cols", r.cols},
-          {"tokens", r.tokens}, {"bits", r.bits}, {"weight_error", r.weight_error}, {"output_error", r.output_error},
-          {"damping", r.damping}, {"note", r.note}, {"seconds", r.seconds}};
+  return {{"name", r.name},
+          {"format", r.format},
+          {"method", r.method},
+          {"rows", r.rows},
+          {"cols", r.cols},
+          {"tokens", r.tokens},
+          {"bits", r.bits},
+          {"weight_error", r.weight_error},
+          {"output_error", r.output_error},
+          {"damping", r.damping},
+          {"note", r.note},
+          {"seconds", r.seconds}};
 }
 
 LayerReport FromJson(const json& j) {
-  return {j.at("name"), j.at("format"), j.at("method"), j.at("rows"), j.at("cols"), j.at("tokens"), j.at("bits"),
-          j.at("weight_error"), j.at("output_error"), j.at("damping"), j.at("note"), j.at("seconds")};
+  return {j.at("name"),         j.at("format"),  j.at("method"), j.at("rows"),
+          j.at("cols"),         j.at("tokens"),  j.at("bits"),   j.at("weight_error"),
+          j.at("output_error"), j.at("damping"), j.at("note"),   j.at("seconds")};
 }
 
 // The weight matrices of a graph: tensor name -> one node that uses it.
@@ -35,7 +47,8 @@ std::map<std::string, int> Matrices(const Graph& graph) {
   std::map<std::string, int> matrices;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (node.op == Op::kLinear || node.op == Op::kEmbedding) matrices.try_emplace(graph.values[node.in[1]].name, static_cast<int>(i));
+    if (node.op == Op::kLinear || node.op == Op::kEmbedding)
+      matrices.try_emplace(graph.values[node.in[1]].name, static_cast<int>(i));
   }
   return matrices;
 }
@@ -51,7 +64,8 @@ class Workplace {
   // `identity` says everything that the blocks depend on; a folder with another identity is not used.
   Workplace(const fs::path& output, const json& identity) : folder_(output.string() + ".work") {
     const fs::path stamp = folder_ / "identity.json";
-    if (fs::exists(stamp) && json::parse(ReadFile(stamp), nullptr, false) != identity) fs::remove_all(folder_);
+    if (fs::exists(stamp) && json::parse(ReadFile(stamp), nullptr, false) != identity)
+      fs::remove_all(folder_);
     fs::create_directories(folder_);
     if (!fs::exists(stamp)) {
       AtomicFile file(stamp);
@@ -99,11 +113,16 @@ class Driver {
     std::error_code error;
     const fs::path source = fs::is_directory(model_.path) ? model_.path / "model.safetensors" : model_.path;
     const auto modified = fs::last_write_time(source, error);
-    return {{"version", Version()}, {"source", fs::absolute(model_.path).string()},
-            {"modified", error ? 0 : modified.time_since_epoch().count()}, {"formats", formats},
-            {"method", NameOf(options_.layer.method)}, {"order", static_cast<int>(options_.layer.order)},
-            {"damping", options_.layer.damping}, {"search", options_.layer.search},
-            {"true_sequential", options_.true_sequential}, {"quantized_inputs", options_.quantized_inputs},
+    return {{"version", Version()},
+            {"source", fs::absolute(model_.path).string()},
+            {"modified", error ? 0 : modified.time_since_epoch().count()},
+            {"formats", formats},
+            {"method", NameOf(options_.layer.method)},
+            {"order", static_cast<int>(options_.layer.order)},
+            {"damping", options_.layer.damping},
+            {"search", options_.layer.search},
+            {"true_sequential", options_.true_sequential},
+            {"quantized_inputs", options_.quantized_inputs},
             {"calibration", hash}};
   }
 
@@ -130,7 +149,8 @@ class Driver {
       const Cut& cut = stream.block(b);
       std::vector<std::vector<int>> stages = LinearStages(*model_.graph, cut.first, cut.last);
       if (!options_.true_sequential || !options_.quantized_inputs) {
-        for (size_t i = 1; i < stages.size(); ++i) stages[0].insert(stages[0].end(), stages[i].begin(), stages[i].end());
+        for (size_t i = 1; i < stages.size(); ++i)
+          stages[0].insert(stages[0].end(), stages[i].begin(), stages[i].end());
         stages.resize(1);
       }
       std::map<int, Matrix> replaced;
@@ -149,8 +169,9 @@ class Driver {
     }
   }
 
-  void SolveStage(BlockStream& stream, int b, const std::vector<int>& stage, std::map<std::string, QuantizedMatrix>& done,
-                  std::vector<LayerReport>& layers, std::map<int, Matrix>& replaced) {
+  void SolveStage(BlockStream& stream, int b, const std::vector<int>& stage,
+                  std::map<std::string, QuantizedMatrix>& done, std::vector<LayerReport>& layers,
+                  std::map<int, Matrix>& replaced) {
     const Graph& graph = *model_.graph;
     // One accumulator for each activation that layers of this stage read.
     std::map<int, HessianAccumulator<float>> hessians;
@@ -177,8 +198,10 @@ class Driver {
         const int value = graph.nodes[node].in[0];
         const MatrixView<const float> view(x, rows, graph.values[value].shape.back());
         try {
-          if (needs_ == StatisticsNeeded::kHessian) hessians.at(value).Add(view, sequences);
-          else importances.at(value).Add(view);
+          if (needs_ == StatisticsNeeded::kHessian)
+            hessians.at(value).Add(view, sequences);
+          else
+            importances.at(value).Add(view);
         } catch (const Error& error) {
           Fail("inputs of {}: {}", graph.nodes[node].name, error.what());
         }
@@ -201,7 +224,8 @@ class Driver {
       if (const auto found = finished.find(value); found != finished.end()) {
         inputs.hessian = MatrixView<const float>(found->second.data(), shape[1], shape[1]);
       }
-      if (const auto found = importances.find(value); found != importances.end()) inputs.importance = found->second.Mean();
+      if (const auto found = importances.find(value); found != importances.end())
+        inputs.importance = found->second.Mean();
       const std::vector<float> w = model_.weights->Floats(name);
       LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), shape[0], shape[1]), *format,
                                          options_.layer, inputs, pool_);
@@ -219,7 +243,8 @@ class Driver {
     }
   }
 
-  void Save(const fs::path& file, const std::map<std::string, QuantizedMatrix>& done, const std::vector<LayerReport>& layers) {
+  void Save(const fs::path& file, const std::map<std::string, QuantizedMatrix>& done,
+            const std::vector<LayerReport>& layers) {
     BundleHeader header{.config = model_.config};
     for (const auto& [name, m] : done) header.packed[name] = {m.format, m.rows, m.cols, !m.order.empty()};
     json reports = json::array();
@@ -253,7 +278,9 @@ class Driver {
   void Assemble(const Workplace& workplace, const fs::path& output) {
     const Graph& graph = *model_.graph;
     BundleHeader header{.config = model_.config, .tables = TablesOf(model_)};
-    json history = {{"lowbit", Version()}, {"source", model_.path.filename().string()}, {"method", NameOf(options_.layer.method)}};
+    json history = {{"lowbit", Version()},
+                    {"source", model_.path.filename().string()},
+                    {"method", NameOf(options_.layer.method)}};
     if (!options_.command.empty()) history["command"] = options_.command;
     header.history = history.dump();
     std::map<std::string, int> matrices = Matrices(graph);
@@ -265,7 +292,8 @@ class Driver {
         header.packed[value.name] = {*integer, value.shape[0], value.shape[1], ordered_[value.name]};
       } else {
         // Norms and biases are few; they keep the type they have.
-        const DType type = planned == plan_.end() ? SourceType(*model_.weights, value.name) : std::get<DType>(planned->second);
+        const DType type = planned == plan_.end() ? SourceType(*model_.weights, value.name)
+                                                  : std::get<DType>(planned->second);
         header.plain[value.name] = {type, value.shape};
       }
     }
@@ -287,8 +315,8 @@ class Driver {
       if (written.contains(name)) continue;
       CheckInterrupt();
       const std::vector<float> w = model_.weights->Floats(name);
-      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols), entry.format,
-                                         rounding, {}, pool_);
+      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols),
+                                         entry.format, rounding, {}, pool_);
       writer.Write(name, result.matrix);
       report_.layers.push_back(result.report);
     }
@@ -325,7 +353,9 @@ std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& op
       ++matched;
       chosen = format == "skip" ? Format(SourceType(*model.weights, name)) : ParseFormat(format);
     }
-    if (matched == 0) FailUsage("--tensor {}={}: matches no weight matrix, for example {}", pattern, format, plan.begin()->first);
+    if (matched == 0)
+      FailUsage("--tensor {}={}: matches no weight matrix, for example {}", pattern, format,
+                plan.begin()->first);
   }
   return plan;
 }

@@ -1,5 +1,6 @@
-// A whole language model through one method: which matrix gets which format (the plan), calibration block by block,
-// and the file that comes out. Finished blocks are kept beside the output, so that an interrupted run resumes.
+// A whole language model through one method: which matrix gets which format (the plan), calibration block by
+// block, and the file that comes out. Finished blocks are kept beside the output, so that an interrupted run
+// resumes.
 #pragma once
 
 #include <filesystem>
@@ -16,21 +17,22 @@
 namespace lowbit {
 
 struct PlanOptions {
-  Format format = IntegerFormat{4, 64};               // the linear layers of the blocks
-  Format embedding = IntegerFormat{8, 64};            // embedding and head
-  std::vector<std::pair<std::string, std::string>> overrides;  // --tensor REGEX=FORMAT|skip; the last match wins
+  Format format = IntegerFormat{4, 64};     // the linear layers of the blocks
+  Format embedding = IntegerFormat{8, 64};  // embedding and head
+  std::vector<std::pair<std::string, std::string>>
+      overrides;  // --tensor REGEX=FORMAT|skip; the last match wins
 };
 
-// The format of every weight matrix, by tensor name; "skip" keeps the type of the source. Throws UsageError when a
-// regular expression is wrong or matches nothing.
+// The format of every weight matrix, by tensor name; "skip" keeps the type of the source. Throws UsageError
+// when a regular expression is wrong or matches nothing.
 std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& options);
 
 struct QuantizeOptions {
   PlanOptions plan;
   LayerOptions layer;
-  bool true_sequential = true;             // {q,k,v}, {o}, {gate,up}, {down}: each sees the quantized earlier ones
-  bool quantized_inputs = true;            // block k + 1 is calibrated on the outputs of the quantized blocks
-  std::string command;                     // for the history
+  bool true_sequential = true;   // {q,k,v}, {o}, {gate,up}, {down}: each sees the quantized earlier ones
+  bool quantized_inputs = true;  // block k + 1 is calibrated on the outputs of the quantized blocks
+  std::string command;           // for the history
 };
 
 struct QuantizeReport {
@@ -41,8 +43,10 @@ struct QuantizeReport {
 };
 
 // `calibration` may be empty for methods that need none. Writes `output` and returns what happened; on an
-// interruption the finished blocks stay in `output`.work and the next call with the same options goes on from there.
-QuantizeReport QuantizeModel(const Model& model, const std::filesystem::path& output, const QuantizeOptions& options,
-                             std::vector<std::vector<int32_t>> calibration, ThreadPool& pool);
+// interruption the finished blocks stay in `output`.work and the next call with the same options goes on from
+// there.
+QuantizeReport QuantizeModel(const Model& model, const std::filesystem::path& output,
+                             const QuantizeOptions& options, std::vector<std::vector<int32_t>> calibration,
+                             ThreadPool& pool);
 
 }  // namespace lowbit

@@ -34,7 +34,8 @@ TokenScore ScoreToken(std::span<const float> logits, int32_t target, std::span<c
   const Normalizer model(logits);
   TokenScore score{.nats = -model.LogP(logits[target])};
   if (reference.empty()) return score;
-  if (reference.size() != logits.size()) Fail("logits of {} and {} entries cannot be compared", logits.size(), reference.size());
+  if (reference.size() != logits.size())
+    Fail("logits of {} and {} entries cannot be compared", logits.size(), reference.size());
   const Normalizer truth(reference);
   score.has_reference = true;
   score.reference_nats = -truth.LogP(reference[target]);
@@ -58,11 +59,21 @@ void LmMetrics::Add(const TokenScore& score) {
   kl_.push_back(static_cast<float>(score.kl));
 }
 
-double LmMetrics::nats_per_token() const { return nats_ / static_cast<double>(tokens_); }
-double LmMetrics::perplexity() const { return std::exp(nats_per_token()); }
-double LmMetrics::bits_per_byte() const { return nats_ / std::log(2.0) / static_cast<double>(bytes_); }
-double LmMetrics::reference_perplexity() const { return std::exp(reference_nats_ / static_cast<double>(tokens_)); }
-double LmMetrics::kl_mean() const { return kl_sum_ / static_cast<double>(kl_.size()); }
+double LmMetrics::nats_per_token() const {
+  return nats_ / static_cast<double>(tokens_);
+}
+double LmMetrics::perplexity() const {
+  return std::exp(nats_per_token());
+}
+double LmMetrics::bits_per_byte() const {
+  return nats_ / std::log(2.0) / static_cast<double>(bytes_);
+}
+double LmMetrics::reference_perplexity() const {
+  return std::exp(reference_nats_ / static_cast<double>(tokens_));
+}
+double LmMetrics::kl_mean() const {
+  return kl_sum_ / static_cast<double>(kl_.size());
+}
 
 double LmMetrics::kl_standard_error() const {
   const auto n = static_cast<double>(kl_.size());
@@ -79,6 +90,8 @@ double LmMetrics::kl_percentile(double share) const {
   return sorted[index];
 }
 
-double LmMetrics::agreement() const { return static_cast<double>(agreed_) / static_cast<double>(kl_.size()); }
+double LmMetrics::agreement() const {
+  return static_cast<double>(agreed_) / static_cast<double>(kl_.size());
+}
 
 }  // namespace lowbit

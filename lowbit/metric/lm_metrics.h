@@ -2,8 +2,8 @@
 //
 //   nats per token  -mean log p(target)          perplexity = exp(nats per token)
 //   bits per byte   nats / ln 2 / bytes of text
-//   KL(reference || model) = sum_v p_ref(v) (log p_ref(v) - log p(v)), per token; mean, standard error, 99th percentile
-//   agreement       share of tokens where both distributions have the same most likely token
+//   KL(reference || model) = sum_v p_ref(v) (log p_ref(v) - log p(v)), per token; mean, standard error, 99th
+//   percentile agreement       share of tokens where both distributions have the same most likely token
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,14 @@ namespace lowbit {
 // One scored token.
 struct TokenScore {
   double nats = 0;
-  double kl = 0;           // only with a reference
+  double kl = 0;  // only with a reference
   double reference_nats = 0;
   bool agrees = false;
   bool has_reference = false;
 };
 
-// Log-softmax in f64. `logits` and `reference` have one entry a vocabulary item. Throws Error when a logit is NaN.
+// Log-softmax in f64. `logits` and `reference` have one entry a vocabulary item. Throws Error when a logit is
+// NaN.
 TokenScore ScoreToken(std::span<const float> logits, int32_t target, std::span<const float> reference = {});
 
 // Sums in the order of the calls.

@@ -57,14 +57,16 @@ json ParseMetadata(const SafetensorsFile& file, const std::string& key) {
 }  // namespace
 
 BundleWriter::BundleWriter(const std::filesystem::path& path, const BundleHeader& header)
-    : header_(header), writer_(std::make_unique<SafetensorsWriter>(path, Declare(header), Describe(header))) {}
+    : header_(header),
+      writer_(std::make_unique<SafetensorsWriter>(path, Declare(header), Describe(header))) {}
 
-void BundleWriter::WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows, int64_t cols,
-                               std::span<const uint8_t> bytes, std::span<const int32_t> order) {
+void BundleWriter::WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows,
+                               int64_t cols, std::span<const uint8_t> bytes, std::span<const int32_t> order) {
   const auto found = header_.packed.find(name);
   if (found == header_.packed.end()) Fail("bundle: {} was not declared as packed", name);
   const PackedEntry& entry = found->second;
-  if (!(entry.format == format) || entry.rows != rows || entry.cols != cols || entry.ordered == order.empty()) {
+  if (!(entry.format == format) || entry.rows != rows || entry.cols != cols ||
+      entry.ordered == order.empty()) {
     Fail("bundle: {} is {} of {} x {}, declared was {} of {} x {}", name, NameOf(format), rows, cols,
          NameOf(entry.format), entry.rows, entry.cols);
   }
@@ -102,13 +104,16 @@ void BundleWriter::Finish() {
   writer_->Finish();
 }
 
-bool Bundle::Is(const SafetensorsFile& file) { return file.metadata().contains("lowbit.version"); }
+bool Bundle::Is(const SafetensorsFile& file) {
+  return file.metadata().contains("lowbit.version");
+}
 
 Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(file)) {
   const std::string where = file_->Where();
   if (!Is(*file_)) Fail("{}: not a lowbit file (no lowbit.version in its metadata)", where);
   const std::string& version = file_->metadata().at("lowbit.version");
-  if (version != kBundleVersion) Fail("{}: version {} of lowbit's format; this program reads {}", where, version, kBundleVersion);
+  if (version != kBundleVersion)
+    Fail("{}: version {} of lowbit's format; this program reads {}", where, version, kBundleVersion);
   const json networks = ParseMetadata(*file_, "lowbit.networks");
   if (!networks.contains("main") || networks["main"].value("builder", "") != "llama") {
     Fail("{}: it holds no network \"main\" built by \"llama\"", where);
@@ -122,13 +127,14 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
       entry.rows = described.at("shape").at(0).get<int64_t>();
       entry.cols = described.at("shape").at(1).get<int64_t>();
     } catch (const std::exception& error) {
-      Fail("{}: the format of tensor {} is not understood ({}): {}", where, name, described.dump(), error.what());
+      Fail("{}: the format of tensor {} is not understood ({}): {}", where, name, described.dump(),
+           error.what());
     }
     const PackedLayout layout(entry.format, entry.rows, entry.cols);
     const TensorView view = file_->Get(name);
     if (view.bytes.size() != layout.bytes) {
-      Fail("{}: tensor {} has {} bytes, {} of {} x {} needs {}", where, name, view.bytes.size(), NameOf(entry.format),
-           entry.rows, entry.cols, layout.bytes);
+      Fail("{}: tensor {} has {} bytes, {} of {} x {} needs {}", where, name, view.bytes.size(),
+           NameOf(entry.format), entry.rows, entry.cols, layout.bytes);
     }
     entry.ordered = file_->Has(name + std::string(kOrderSuffix));
     header_.packed[name] = entry;
@@ -139,7 +145,8 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
     if (name.starts_with(kTablePrefix)) {
       header_.tables[name.substr(kTablePrefix.size())] =
           std::string(reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size());
-    } else if (!(name.ends_with(kOrderSuffix) && header_.packed.contains(name.substr(0, name.size() - kOrderSuffix.size())))) {
+    } else if (!(name.ends_with(kOrderSuffix) &&
+                 header_.packed.contains(name.substr(0, name.size() - kOrderSuffix.size())))) {
       header_.plain[name] = {std::get<DType>(view.type), view.shape};
     }
   }
@@ -156,7 +163,9 @@ std::vector<std::string> Bundle::Names() const {
   return names;
 }
 
-bool Bundle::Has(const std::string& name) const { return header_.packed.contains(name) || header_.plain.contains(name); }
+bool Bundle::Has(const std::string& name) const {
+  return header_.packed.contains(name) || header_.plain.contains(name);
+}
 
 std::vector<int64_t> Bundle::Shape(const std::string& name) const {
   if (const auto found = header_.packed.find(name); found != header_.packed.end()) {

@@ -4,9 +4,11 @@
 //                 lowbit.networks  {"main": {"builder": "llama", "config": {config.json}}}
 //                 lowbit.formats   {"<tensor>": {"format": "int4-g64", "shape": [out, in]}}
 //                 lowbit.history   how the file was made
-//   tensors       plain tensors under canonical names; a packed matrix is one U8 tensor, the sections of PackedLayout,
-//                 every one 64-byte aligned, run straight from the mapping; "<tensor>.order" (I32) where columns were
-//                 permuted; "tables/<name>" (U8) for tokenizer.json, chat_template and generation_config.json
+//   tensors       plain tensors under canonical names; a packed matrix is one U8 tensor, the sections of
+//   PackedLayout,
+//                 every one 64-byte aligned, run straight from the mapping; "<tensor>.order" (I32) where
+//                 columns were permuted; "tables/<name>" (U8) for tokenizer.json, chat_template and
+//                 generation_config.json
 #pragma once
 
 #include <filesystem>
@@ -35,8 +37,8 @@ struct PlainEntry {
   std::vector<int64_t> shape;
 };
 
-// What a bundle holds beside the bytes of its tensors. All sizes are known before the first matrix is solved, so the
-// file can be streamed.
+// What a bundle holds beside the bytes of its tensors. All sizes are known before the first matrix is solved,
+// so the file can be streamed.
 struct BundleHeader {
   LlamaConfig config;
   std::map<std::string, PackedEntry> packed;
@@ -49,7 +51,8 @@ class BundleWriter {
  public:
   BundleWriter(const std::filesystem::path& path, const BundleHeader& header);
 
-  // `matrix.order` must be empty unless the entry is ordered. Throws when format or shape are not those declared.
+  // `matrix.order` must be empty unless the entry is ordered. Throws when format or shape are not those
+  // declared.
   void Write(const std::string& name, const QuantizedMatrix& matrix);
   // The bytes of an already packed matrix.
   void Write(const std::string& name, const Matrix& matrix);

@@ -11,22 +11,33 @@ namespace lowbit {
 
 std::optional<IntegerFormat> PackedFormOf(GgmlType type) {
   switch (type) {
-    case GgmlType::kQ4_0: return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kCentre};
-    case GgmlType::kQ4_1: return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kMinF16};
-    case GgmlType::kQ5_0: return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kCentre};
-    case GgmlType::kQ5_1: return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kMinF16};
-    case GgmlType::kQ8_0: return IntegerFormat{8, 32, ScaleKind::kF16, OffsetKind::kCentre};
-    case GgmlType::kQ2_K: return IntegerFormat{2, 16, ScaleKind::kSuper, OffsetKind::kSuperMin};
-    case GgmlType::kQ3_K: return IntegerFormat{3, 16, ScaleKind::kSuper, OffsetKind::kCentre};
-    case GgmlType::kQ4_K: return IntegerFormat{4, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
-    case GgmlType::kQ5_K: return IntegerFormat{5, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
-    case GgmlType::kQ6_K: return IntegerFormat{6, 16, ScaleKind::kSuper, OffsetKind::kCentre};
-    default: return std::nullopt;
+    case GgmlType::kQ4_0:
+      return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kCentre};
+    case GgmlType::kQ4_1:
+      return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kMinF16};
+    case GgmlType::kQ5_0:
+      return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kCentre};
+    case GgmlType::kQ5_1:
+      return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kMinF16};
+    case GgmlType::kQ8_0:
+      return IntegerFormat{8, 32, ScaleKind::kF16, OffsetKind::kCentre};
+    case GgmlType::kQ2_K:
+      return IntegerFormat{2, 16, ScaleKind::kSuper, OffsetKind::kSuperMin};
+    case GgmlType::kQ3_K:
+      return IntegerFormat{3, 16, ScaleKind::kSuper, OffsetKind::kCentre};
+    case GgmlType::kQ4_K:
+      return IntegerFormat{4, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
+    case GgmlType::kQ5_K:
+      return IntegerFormat{5, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
+    case GgmlType::kQ6_K:
+      return IntegerFormat{6, 16, ScaleKind::kSuper, OffsetKind::kCentre};
+    default:
+      return std::nullopt;
   }
 }
 
-Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols, std::span<const std::byte> bytes,
-                  const std::function<int64_t(int64_t)>& file_row) {
+Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols,
+                  std::span<const std::byte> bytes, const std::function<int64_t(int64_t)>& file_row) {
   const GgmlIntegerLayout layout = *IntegerLayoutOf(type);
   const auto block_bytes = static_cast<size_t>(BlockSizeOf(type).bytes);
   const int64_t blocks = cols / layout.block;
@@ -50,7 +61,8 @@ Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int6
     const std::byte* row = bytes.data() + static_cast<size_t>(file_row(r) * blocks) * block_bytes;
     for (int64_t b = 0; b < blocks; ++b) {
       UnpackGgml(type, {row + static_cast<size_t>(b) * block_bytes, block_bytes}, block);
-      std::memcpy(m.codes.data() + r * cols + b * layout.block, block.code.data(), static_cast<size_t>(layout.block));
+      std::memcpy(m.codes.data() + r * cols + b * layout.block, block.code.data(),
+                  static_cast<size_t>(layout.block));
       const int64_t at = r * groups + b * per_block;
       if (two_level) {
         std::copy_n(block.scale.begin(), per_block, m.sub_scale.begin() + at);

@@ -1,4 +1,5 @@
-// Blocks of GGUF files into the packed layout of the kernels, without loss: dequantized values are the same f32 bits.
+// Blocks of GGUF files into the packed layout of the kernels, without loss: dequantized values are the same
+// f32 bits.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +12,12 @@
 
 namespace lowbit {
 
-// The packed format with the same levels and scales, or nothing when the type has none (it is expanded to floats).
+// The packed format with the same levels and scales, or nothing when the type has none (it is expanded to
+// floats).
 std::optional<IntegerFormat> PackedFormOf(GgmlType type);
 
 // `file_row(r)` is the row of the file that becomes row r.
-Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols, std::span<const std::byte> bytes,
-                  const std::function<int64_t(int64_t)>& file_row);
+Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols,
+                  std::span<const std::byte> bytes, const std::function<int64_t(int64_t)>& file_row);
 
 }  // namespace lowbit

@@ -18,16 +18,17 @@ struct Pair {
 };
 
 // Inside a block "blk.N." / "model.layers.N.". The norms of Gemma are listed apart.
-constexpr Pair kBlockNames[] = {
-    {"attn_norm", "input_layernorm"},      {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},        {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},   {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"}};
+constexpr Pair kBlockNames[] = {{"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+                                {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+                                {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
+                                {"attn_k_norm", "self_attn.k_norm"}, {"ffn_gate", "mlp.gate_proj"},
+                                {"ffn_up", "mlp.up_proj"},           {"ffn_down", "mlp.down_proj"}};
 constexpr Pair kLlamaNorms[] = {{"ffn_norm", "post_attention_layernorm"}};
 constexpr Pair kGemmaNorms[] = {{"ffn_norm", "pre_feedforward_layernorm"},
                                 {"post_attention_norm", "post_attention_layernorm"},
                                 {"post_ffw_norm", "post_feedforward_layernorm"}};
-constexpr Pair kTopNames[] = {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
+constexpr Pair kTopNames[] = {
+    {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
 
 std::span<const Pair> NormsOf(const std::string& family) {
   if (family == "gemma3_text") return kGemmaNorms;
@@ -62,15 +63,23 @@ std::string GgufName(const std::string& canonical, const std::string& family) {
 
 LlamaConfig ConfigFromGguf(const GgufFile& file) {
   const std::string arch = file.GetString("general.architecture");
-  static const std::map<std::string, std::string> kFamilies = {
-      {"llama", "llama"}, {"mistral", "mistral"}, {"qwen2", "qwen2"}, {"qwen3", "qwen3"}, {"gemma3", "gemma3_text"}};
+  static const std::map<std::string, std::string> kFamilies = {{"llama", "llama"},
+                                                               {"mistral", "mistral"},
+                                                               {"qwen2", "qwen2"},
+                                                               {"qwen3", "qwen3"},
+                                                               {"gemma3", "gemma3_text"}};
   const auto family = kFamilies.find(arch);
   if (family == kFamilies.end()) {
-    Fail("{}: architecture \"{}\" is not known; known: llama, mistral, qwen2, qwen3, gemma3", file.Where(), arch);
+    Fail("{}: architecture \"{}\" is not known; known: llama, mistral, qwen2, qwen3, gemma3", file.Where(),
+         arch);
   }
   const auto key = [&](const char* name) { return arch + "." + name; };
-  const auto integer = [&](const char* name, int64_t fallback) { return file.FindInteger(key(name)).value_or(fallback); };
-  const auto number = [&](const char* name, double fallback) { return file.FindNumber(key(name)).value_or(fallback); };
+  const auto integer = [&](const char* name, int64_t fallback) {
+    return file.FindInteger(key(name)).value_or(fallback);
+  };
+  const auto number = [&](const char* name, double fallback) {
+    return file.FindNumber(key(name)).value_or(fallback);
+  };
   LlamaConfig c;
   c.family = family->second;
   const bool gemma = c.family == "gemma3_text";
@@ -105,13 +114,15 @@ LlamaConfig ConfigFromGguf(const GgufFile& file) {
   }
   RopeConfig& rope = c.rope;
   rope.theta = number("rope.freq_base", 10000);
-  rope.partial = static_cast<double>(integer("rope.dimension_count", c.head_size)) / static_cast<double>(c.head_size);
+  rope.partial =
+      static_cast<double>(integer("rope.dimension_count", c.head_size)) / static_cast<double>(c.head_size);
   const std::string type = file.FindString(key("rope.scaling.type")).value_or("none");
   rope.factor = number("rope.scaling.factor", 1);
   rope.original_context = integer("rope.scaling.original_context_length", 0);
   if (type == "linear" || type == "yarn") rope.type = type;
   if (type == "yarn") rope.attention_factor = 0;
-  if (const auto attention = file.FindNumber(key("rope.scaling.attn_factor"))) rope.attention_factor = *attention;
+  if (const auto attention = file.FindNumber(key("rope.scaling.attn_factor")))
+    rope.attention_factor = *attention;
   const auto table = [&](const char* name) {
     std::vector<double> values;
     if (!file.Has(name)) return values;
@@ -133,8 +144,10 @@ GgufVocabulary VocabularyFromGguf(const GgufFile& file) {
   v.model = file.GetString("tokenizer.ggml.model");
   v.pre = file.FindString("tokenizer.ggml.pre").value_or("");
   v.tokens = file.GetStrings("tokenizer.ggml.tokens");
-  if (const auto scores = file.FindNumbers("tokenizer.ggml.scores")) v.scores.assign(scores->begin(), scores->end());
-  if (const auto types = file.FindIntegers("tokenizer.ggml.token_type")) v.types.assign(types->begin(), types->end());
+  if (const auto scores = file.FindNumbers("tokenizer.ggml.scores"))
+    v.scores.assign(scores->begin(), scores->end());
+  if (const auto types = file.FindIntegers("tokenizer.ggml.token_type"))
+    v.types.assign(types->begin(), types->end());
   v.merges = file.FindStrings("tokenizer.ggml.merges").value_or(std::vector<std::string>());
   v.bos = id("bos_token_id");
   v.eos = id("eos_token_id");
@@ -182,7 +195,8 @@ void GgufWeights::Release(const std::string& name) const {
 }
 
 int64_t GgufWeights::FileRow(const std::string& name, int64_t row) const {
-  const bool q_or_k = name.find("self_attn.q_proj.") != std::string::npos || name.find("self_attn.k_proj.") != std::string::npos;
+  const bool q_or_k = name.find("self_attn.q_proj.") != std::string::npos ||
+                      name.find("self_attn.k_proj.") != std::string::npos;
   if (!permuted_ || !q_or_k) return row;
   const int64_t half = head_size_ / 2, head = row / head_size_, s = row % head_size_ / half, i = row % half;
   return head * head_size_ + 2 * i + s;
@@ -194,14 +208,16 @@ std::vector<float> GgufWeights::Floats(const std::string& name) const {
   const int64_t rows = view.shape[0], width = view.elements() / std::max<int64_t>(rows, 1);
   std::vector<float> values(stored.size());
   for (int64_t r = 0; r < rows; ++r) {
-    std::memcpy(values.data() + r * width, stored.data() + FileRow(name, r) * width, static_cast<size_t>(width) * sizeof(float));
+    std::memcpy(values.data() + r * width, stored.data() + FileRow(name, r) * width,
+                static_cast<size_t>(width) * sizeof(float));
   }
   return values;
 }
 
 Matrix GgufWeights::Load(const std::string& name) const {
   const TensorView view = View(name);
-  if (view.shape.size() != 2) Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), names_.at(name), view.shape.size());
+  if (view.shape.size() != 2)
+    Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), names_.at(name), view.shape.size());
   const int64_t rows = view.shape[0], cols = view.shape[1];
   const auto* type = std::get_if<GgmlType>(&view.type);
   const std::optional<IntegerFormat> format = type != nullptr ? PackedFormOf(*type) : std::nullopt;

@@ -13,15 +13,15 @@
 
 namespace lowbit {
 
-// Architectures: llama (Mistral too), qwen2, qwen3, gemma3. Throws Error naming the key that is missing or the
-// architecture that is not known, with those that are.
+// Architectures: llama (Mistral too), qwen2, qwen3, gemma3. Throws Error naming the key that is missing or
+// the architecture that is not known, with those that are.
 LlamaConfig ConfigFromGguf(const GgufFile& file);
 
 GgufVocabulary VocabularyFromGguf(const GgufFile& file);
 
 // Weights under Hugging Face names. `llama` files hold the rows of q and k permuted to neighbour pairs: row
-// (head, i, s) there is row (head, s, i) here, s in {0, 1}; k by its own head count. The block types on integer grids
-// are repacked without loss and run from their codes; the others are expanded to floats.
+// (head, i, s) there is row (head, s, i) here, s in {0, 1}; k by its own head count. The block types on
+// integer grids are repacked without loss and run from their codes; the others are expanded to floats.
 class GgufWeights : public Weights {
  public:
   GgufWeights(std::shared_ptr<const GgufFile> file, const LlamaConfig& config);

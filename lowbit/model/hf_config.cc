@@ -27,7 +27,8 @@ class Reader {
   }
   int64_t Int(const char* key) const {
     const json& value = At(key);
-    if (!value.is_number_integer()) Fail("{}: \"{}\" must be an integer, it is {}", where_, key, value.dump());
+    if (!value.is_number_integer())
+      Fail("{}: \"{}\" must be an integer, it is {}", where_, key, value.dump());
     return value.get<int64_t>();
   }
   int64_t Int(const char* key, int64_t fallback) const { return Has(key) ? Int(key) : fallback; }
@@ -56,7 +57,8 @@ class Reader {
     std::vector<double> result;
     if (!value.is_array()) Fail("{}: \"{}\" must be an array of numbers", where_, key);
     for (const json& x : value) {
-      if (!x.is_number() || !(x.get<double>() > 0)) Fail("{}: \"{}\" must hold positive numbers", where_, key);
+      if (!x.is_number() || !(x.get<double>() > 0))
+        Fail("{}: \"{}\" must hold positive numbers", where_, key);
       result.push_back(x.get<double>());
     }
     return result;
@@ -124,7 +126,8 @@ void ParseRopes(const Reader& r, LlamaConfig& c) {
     if (parameters.contains("full_attention")) {
       c.rope = ParseRope(Reader(parameters.at("full_attention"), where + ".full_attention"), theta);
       if (parameters.contains("sliding_attention")) {
-        c.sliding_rope = ParseRope(Reader(parameters.at("sliding_attention"), where + ".sliding_attention"), local_theta);
+        c.sliding_rope =
+            ParseRope(Reader(parameters.at("sliding_attention"), where + ".sliding_attention"), local_theta);
         c.has_sliding_rope = true;
       }
     } else {
@@ -156,7 +159,8 @@ void ParseWindow(const Reader& r, LlamaConfig& c) {
   if (r.Has("layer_types")) {
     for (const json& type : r.At("layer_types")) {
       if (type != "sliding_attention" && type != "full_attention") {
-        Fail("{}: layer type {} is not known; known: full_attention, sliding_attention", r.where(), type.dump());
+        Fail("{}: layer type {} is not known; known: full_attention, sliding_attention", r.where(),
+             type.dump());
       }
       c.sliding.push_back(type == "sliding_attention");
     }
@@ -173,13 +177,15 @@ void ParseWindow(const Reader& r, LlamaConfig& c) {
 }  // namespace
 
 LlamaConfig ParseHfConfig(const json& root, const std::string& where) {
-  if (root.is_object() && root.contains("text_config")) return ParseHfConfig(root.at("text_config"), where + ": text_config");
+  if (root.is_object() && root.contains("text_config"))
+    return ParseHfConfig(root.at("text_config"), where + ": text_config");
   const Reader r(root, where);
   LlamaConfig c;
   c.family = r.Text("model_type", "");
   static const std::set<std::string> kKnown = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
   if (!kKnown.contains(c.family)) {
-    Fail("{}: model_type \"{}\" is not known; known: llama, mistral, qwen2, qwen3, gemma3_text", where, c.family);
+    Fail("{}: model_type \"{}\" is not known; known: llama, mistral, qwen2, qwen3, gemma3_text", where,
+         c.family);
   }
   const bool gemma = c.family == "gemma3_text", qwen3 = c.family == "qwen3";
   c.vocab = r.Int("vocab_size", gemma ? 262208 : -1);
@@ -198,7 +204,8 @@ LlamaConfig ParseHfConfig(const json& root, const std::string& where) {
   c.output_bias = c.family != "qwen2" && r.Bool("attention_bias", false);
   c.mlp_bias = r.Bool("mlp_bias", false);
   c.qk_norm = gemma || qwen3;
-  const std::string activation = r.Text(gemma ? "hidden_activation" : "hidden_act", gemma ? "gelu_pytorch_tanh" : "silu");
+  const std::string activation =
+      r.Text(gemma ? "hidden_activation" : "hidden_act", gemma ? "gelu_pytorch_tanh" : "silu");
   if (activation == "silu" || activation == "swish") {
     c.activation = "silu";
   } else if (activation == "gelu_pytorch_tanh" || activation == "gelu_new") {
@@ -210,9 +217,10 @@ LlamaConfig ParseHfConfig(const json& root, const std::string& where) {
     c.norm_offset = 1;
     c.post_norms = true;
     // The reference multiplies by sqrt(width) rounded to the type of the weights, bf16 in every release.
-    c.embedding_scale = r.Text("torch_dtype", r.Text("dtype", "bfloat16")) == "float32"
-                            ? static_cast<float>(std::sqrt(static_cast<double>(c.width)))
-                            : BF16ToFloat(FloatToBF16(static_cast<float>(std::sqrt(static_cast<double>(c.width)))));
+    c.embedding_scale =
+        r.Text("torch_dtype", r.Text("dtype", "bfloat16")) == "float32"
+            ? static_cast<float>(std::sqrt(static_cast<double>(c.width)))
+            : BF16ToFloat(FloatToBF16(static_cast<float>(std::sqrt(static_cast<double>(c.width)))));
     c.attention_scale = 1 / std::sqrt(r.Real("query_pre_attn_scalar", 256));
     for (const char* key : {"final_logit_softcapping", "attn_logit_softcapping"}) {
       if (r.Has(key)) Fail("{}: \"{}\" (Gemma 2) is not supported", where, key);
@@ -230,10 +238,18 @@ json ToHfConfig(const LlamaConfig& c) {
                                                             {"qwen2", "Qwen2ForCausalLM"},
                                                             {"qwen3", "Qwen3ForCausalLM"},
                                                             {"gemma3_text", "Gemma3ForCausalLM"}};
-  json j = {{"model_type", c.family}, {"architectures", {kClass.at(c.family)}}, {"vocab_size", c.vocab},
-            {"hidden_size", c.width}, {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads},
-            {"num_key_value_heads", c.kv_heads}, {"head_dim", c.head_size}, {"intermediate_size", c.ffn},
-            {"max_position_embeddings", c.context}, {"rms_norm_eps", c.norm_eps}, {"tie_word_embeddings", c.tied},
+  json j = {{"model_type", c.family},
+            {"architectures", {kClass.at(c.family)}},
+            {"vocab_size", c.vocab},
+            {"hidden_size", c.width},
+            {"num_hidden_layers", c.layers},
+            {"num_attention_heads", c.heads},
+            {"num_key_value_heads", c.kv_heads},
+            {"head_dim", c.head_size},
+            {"intermediate_size", c.ffn},
+            {"max_position_embeddings", c.context},
+            {"rms_norm_eps", c.norm_eps},
+            {"tie_word_embeddings", c.tied},
             {"torch_dtype", "float32"}};
   if (c.family == "llama" || c.family == "qwen3") j["attention_bias"] = c.qkv_bias;
   if (c.family == "llama") j["mlp_bias"] = c.mlp_bias;
@@ -242,7 +258,8 @@ json ToHfConfig(const LlamaConfig& c) {
   j["rope_theta"] = c.rope.theta;
   if (c.rope.type != "default" || c.rope.partial != 1) j["rope_scaling"] = RopeToJson(c.rope);
   if (gemma) {
-    // attention_scale = 1/sqrt(query_pre_attn_scalar); the embedding scale follows from the type of the weights.
+    // attention_scale = 1/sqrt(query_pre_attn_scalar); the embedding scale follows from the type of the
+    // weights.
     j["query_pre_attn_scalar"] = 1 / (c.attention_scale * c.attention_scale);
     j["rope_local_base_freq"] = c.sliding_rope.theta;
     const auto exact = static_cast<float>(std::sqrt(static_cast<double>(c.width)));
@@ -253,7 +270,8 @@ json ToHfConfig(const LlamaConfig& c) {
     if (c.family == "qwen2" || c.family == "qwen3") j["use_sliding_window"] = true;
     if (!c.sliding.empty()) {
       j["layer_types"] = json::array();
-      for (const bool sliding : c.sliding) j["layer_types"].push_back(sliding ? "sliding_attention" : "full_attention");
+      for (const bool sliding : c.sliding)
+        j["layer_types"].push_back(sliding ? "sliding_attention" : "full_attention");
     }
   }
   // A rope that GGUF's frequency table changed cannot be said by the other fields.

@@ -26,8 +26,8 @@ Ledger LedgerOf(const Model& model) {
   for (size_t v = 0; v < graph.values.size(); ++v) {
     const Value& value = graph.values[v];
     if (value.kind != ValueKind::kWeight) continue;
-    LedgerEntry entry{value.name, model.weights->StoredAs(value.name), value.shape, 1, model.weights->StoredBytes(value.name),
-                      linear[v]};
+    LedgerEntry entry{value.name, model.weights->StoredAs(value.name),    value.shape,
+                      1,          model.weights->StoredBytes(value.name), linear[v]};
     for (const int64_t d : value.shape) entry.weights *= d;
     ledger.weights += entry.weights;
     ledger.bytes += entry.bytes;

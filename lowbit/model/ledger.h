@@ -27,7 +27,8 @@ struct Ledger {
 
   double bits_per_weight() const { return static_cast<double>(bytes) * 8 / static_cast<double>(weights); }
   double bits_per_weight_linear() const {
-    return linear_weights == 0 ? 0 : static_cast<double>(linear_bytes) * 8 / static_cast<double>(linear_weights);
+    return linear_weights == 0 ? 0
+                               : static_cast<double>(linear_bytes) * 8 / static_cast<double>(linear_weights);
   }
 };
 

@@ -19,7 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::string ReadIfThere(const fs::path& path) { return fs::exists(path) ? ReadFile(path) : std::string(); }
+std::string ReadIfThere(const fs::path& path) {
+  return fs::exists(path) ? ReadFile(path) : std::string();
+}
 
 json ParseJson(const std::string& text, const std::string& where) {
   json value = json::parse(text, nullptr, false);
@@ -61,8 +63,10 @@ std::string ChatTemplateIn(const fs::path& folder) {
 
 std::shared_ptr<const Tokenizer> TokenizerIn(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer.json")) {
-    HuggingFaceTexts beside{ReadIfThere(folder / "tokenizer_config.json"), ReadIfThere(folder / "special_tokens_map.json")};
-    return std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(ReadFile(folder / "tokenizer.json"), beside));
+    HuggingFaceTexts beside{ReadIfThere(folder / "tokenizer_config.json"),
+                            ReadIfThere(folder / "special_tokens_map.json")};
+    return std::make_shared<Tokenizer>(
+        Tokenizer::FromHuggingFace(ReadFile(folder / "tokenizer.json"), beside));
   }
   if (fs::exists(folder / "tokenizer.model")) {
     return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(folder / "tokenizer.model")));
@@ -76,13 +80,18 @@ std::shared_ptr<const Tokenizer> TokenizerAt(const fs::path& path) {
     if (!tokenizer) Fail("{}: holds neither tokenizer.json nor tokenizer.model", path.string());
     return tokenizer;
   }
-  if (path.extension() == ".json") return std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(ReadFile(path)));
-  if (path.extension() == ".model") return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(path)));
+  if (path.extension() == ".json")
+    return std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(ReadFile(path)));
+  if (path.extension() == ".model")
+    return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(path)));
   if (path.extension() == ".bin") return std::make_shared<Tokenizer>(Tokenizer::FromLlama2c(ReadFile(path)));
-  if (path.extension() == ".gguf") return std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(GgufFile(path))));
-  Fail("{}: a tokenizer is a tokenizer.json, a tokenizer.model, a llama2.c tokenizer.bin, a GGUF file or a folder with "
-       "one of the first two",
-       path.string());
+  if (path.extension() == ".gguf")
+    return std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(GgufFile(path))));
+  Fail(
+      "{}: a tokenizer is a tokenizer.json, a tokenizer.model, a llama2.c tokenizer.bin, a GGUF file or a "
+      "folder with "
+      "one of the first two",
+      path.string());
 }
 
 void OpenFolder(const fs::path& path, Model& model) {
@@ -92,14 +101,16 @@ void OpenFolder(const fs::path& path, Model& model) {
   model.kind = "Hugging Face folder";
   model.config = ParseHfConfig(parsed, config.string());
   if (parsed.contains("quantization_config") || fs::exists(path / "quantize_config.json")) {
-    Fail("{}: the checkpoint is already quantized; quantized Hugging Face checkpoints are not read yet", path.string());
+    Fail("{}: the checkpoint is already quantized; quantized Hugging Face checkpoints are not read yet",
+         path.string());
   }
   model.weights = std::make_shared<PlainWeights>(std::shared_ptr<const TensorSource>(OpenSafetensors(path)));
   if (!model.config.tied && !model.weights->Has("lm_head.weight")) model.config.tied = true;
   model.tokenizer = TokenizerIn(path);
   model.chat_template = ChatTemplateIn(path);
   const fs::path generation = path / "generation_config.json";
-  if (fs::exists(generation)) AddEndTokens(ParseJson(ReadFile(generation), generation.string()), generation.string(), model.end_tokens);
+  if (fs::exists(generation))
+    AddEndTokens(ParseJson(ReadFile(generation), generation.string()), generation.string(), model.end_tokens);
   AddEndTokens(parsed, config.string(), model.end_tokens);
 }
 
@@ -127,7 +138,8 @@ void OpenBundle(const std::shared_ptr<const SafetensorsFile>& file, Model& model
     }
     model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(found->second, beside));
   }
-  if (const auto found = tables.find("chat_template"); found != tables.end()) model.chat_template = found->second;
+  if (const auto found = tables.find("chat_template"); found != tables.end())
+    model.chat_template = found->second;
   if (const auto found = tables.find("generation_config.json"); found != tables.end()) {
     AddEndTokens(ParseJson(found->second, file->Where()), file->Where(), model.end_tokens);
   }
@@ -150,11 +162,13 @@ void OpenLlama2c(const fs::path& path, Model& model) {
   c.norm_eps = 1e-5;  // fixed by llama2.c
   model.weights = std::make_shared<PlainWeights>(file);
   // The tokenizer lies beside the checkpoint under a name of its own.
-  for (const auto& entry : fs::directory_iterator(path.has_parent_path() ? path.parent_path() : fs::path("."))) {
+  for (const auto& entry :
+       fs::directory_iterator(path.has_parent_path() ? path.parent_path() : fs::path("."))) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("tok") && name.ends_with(".bin") && entry.path() != path) {
       Tokenizer tokenizer = Tokenizer::FromLlama2c(ReadFile(entry.path()));
-      if (tokenizer.vocab_size() == c.vocab) model.tokenizer = std::make_shared<Tokenizer>(std::move(tokenizer));
+      if (tokenizer.vocab_size() == c.vocab)
+        model.tokenizer = std::make_shared<Tokenizer>(std::move(tokenizer));
     }
   }
 }
@@ -182,10 +196,12 @@ Model OpenModel(const fs::path& path, const fs::path& tokenizer) {
     try {
       file = std::make_shared<SafetensorsFile>(path);
     } catch (const Error& error) {
-      Fail("{} (a model is a Hugging Face folder, a GGUF file, a lowbit file or a llama2.c .bin)", error.what());
+      Fail("{} (a model is a Hugging Face folder, a GGUF file, a lowbit file or a llama2.c .bin)",
+           error.what());
     }
     if (!Bundle::Is(*file)) {
-      Fail("{}: a plain safetensors file; open its folder, which holds config.json and the tokenizer", path.string());
+      Fail("{}: a plain safetensors file; open its folder, which holds config.json and the tokenizer",
+           path.string());
     }
     OpenBundle(file, model);
   }
@@ -193,9 +209,11 @@ Model OpenModel(const fs::path& path, const fs::path& tokenizer) {
   if (!tokenizer.empty()) model.tokenizer = TokenizerAt(tokenizer);
   if (model.tokenizer) {
     for (const int32_t id : model.tokenizer->eos()) {
-      if (std::find(model.end_tokens.begin(), model.end_tokens.end(), id) == model.end_tokens.end()) model.end_tokens.push_back(id);
+      if (std::find(model.end_tokens.begin(), model.end_tokens.end(), id) == model.end_tokens.end())
+        model.end_tokens.push_back(id);
     }
-    if (!model.end_tokens.empty()) model.tokenizer = std::make_shared<Tokenizer>(model.tokenizer->WithEos(model.end_tokens));
+    if (!model.end_tokens.empty())
+      model.tokenizer = std::make_shared<Tokenizer>(model.tokenizer->WithEos(model.end_tokens));
     if (model.tokenizer->vocab_size() > model.config.vocab) {
       Fail("{}: the tokenizer has {} entries, the model {}: they do not belong together", path.string(),
            model.tokenizer->vocab_size(), model.config.vocab);
@@ -212,7 +230,8 @@ std::map<std::string, std::string> TablesOf(const Model& model) {
     tables["tokenizer_config.json"] = tokenizer.beside.tokenizer_config;
   }
   if (!model.chat_template.empty()) tables["chat_template"] = model.chat_template;
-  if (!model.end_tokens.empty()) tables["generation_config.json"] = json{{"eos_token_id", model.end_tokens}}.dump();
+  if (!model.end_tokens.empty())
+    tables["generation_config.json"] = json{{"eos_token_id", model.end_tokens}}.dump();
   return tables;
 }
 

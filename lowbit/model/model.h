@@ -1,5 +1,5 @@
-// A language model opened from whatever the user has: a Hugging Face folder, a GGUF file, a lowbit file, a llama2.c
-// checkpoint, an already quantized checkpoint.
+// A language model opened from whatever the user has: a Hugging Face folder, a GGUF file, a lowbit file, a
+// llama2.c checkpoint, an already quantized checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -26,8 +26,8 @@ struct Model {
   std::vector<int32_t> end_tokens;             // generation stops at any of these
 };
 
-// Opens a model; weights stay in their file until they are used. `tokenizer` overrides where the tokenizer is read
-// from (a file or folder). Throws Error naming the file and what would be right.
+// Opens a model; weights stay in their file until they are used. `tokenizer` overrides where the tokenizer is
+// read from (a file or folder). Throws Error naming the file and what would be right.
 Model OpenModel(const std::filesystem::path& path, const std::filesystem::path& tokenizer = {});
 
 // The files and tables that go with the weights, by name ("tokenizer.json", "chat_template",

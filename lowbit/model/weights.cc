@@ -8,7 +8,9 @@ namespace {
 
 DType PlainType(const TensorView& view, const std::string& where, const std::string& name) {
   const auto* type = std::get_if<DType>(&view.type);
-  if (type == nullptr) Fail("{}: tensor {} is stored in blocks of type {}", where, name, static_cast<uint32_t>(std::get<GgmlType>(view.type)));
+  if (type == nullptr)
+    Fail("{}: tensor {} is stored in blocks of type {}", where, name,
+         static_cast<uint32_t>(std::get<GgmlType>(view.type)));
   return *type;
 }
 
@@ -25,7 +27,8 @@ std::string PlainWeights::StoredAs(const std::string& name) const {
 
 Matrix PlainWeights::Load(const std::string& name) const {
   const TensorView view = source_->Get(Stored(name));
-  if (view.shape.size() != 2) Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), name, view.shape.size());
+  if (view.shape.size() != 2)
+    Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), name, view.shape.size());
   const DType type = PlainType(view, Where(), name);
   if (type != DType::kF32 && type != DType::kF16 && type != DType::kBF16) {
     return OwnFloats(Floats(name), view.shape[0], view.shape[1]);
@@ -37,6 +40,8 @@ Matrix PlainWeights::Load(const std::string& name) const {
   return matrix;
 }
 
-std::vector<float> PlainWeights::Floats(const std::string& name) const { return ReadFloats(*source_, Stored(name)); }
+std::vector<float> PlainWeights::Floats(const std::string& name) const {
+  return ReadFloats(*source_, Stored(name));
+}
 
 }  // namespace lowbit

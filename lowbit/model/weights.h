@@ -1,5 +1,5 @@
-// The weights of a model under canonical names (those of Hugging Face checkpoints), whatever the file calls them and
-// however it stores them.
+// The weights of a model under canonical names (those of Hugging Face checkpoints), whatever the file calls
+// them and however it stores them.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ class Weights {
   virtual void Release(const std::string& /*name*/) const {}
 };
 
-// Tensors of plain element types, stored under their canonical names. Where a tied model stores its one matrix as
-// "lm_head.weight" only, "model.embed_tokens.weight" is that matrix.
+// Tensors of plain element types, stored under their canonical names. Where a tied model stores its one
+// matrix as "lm_head.weight" only, "model.embed_tokens.weight" is that matrix.
 class PlainWeights : public Weights {
  public:
   explicit PlainWeights(std::shared_ptr<const TensorSource> source) : source_(std::move(source)) {}
@@ -42,9 +42,13 @@ class PlainWeights : public Weights {
   std::string Where() const override { return source_->Where(); }
   std::vector<std::string> Names() const override { return source_->Names(); }
   bool Has(const std::string& name) const override { return source_->Has(Stored(name)); }
-  std::vector<int64_t> Shape(const std::string& name) const override { return source_->Get(Stored(name)).shape; }
+  std::vector<int64_t> Shape(const std::string& name) const override {
+    return source_->Get(Stored(name)).shape;
+  }
   std::string StoredAs(const std::string& name) const override;
-  size_t StoredBytes(const std::string& name) const override { return source_->Get(Stored(name)).bytes.size(); }
+  size_t StoredBytes(const std::string& name) const override {
+    return source_->Get(Stored(name)).bytes.size();
+  }
   Matrix Load(const std::string& name) const override;
   std::vector<float> Floats(const std::string& name) const override;
   void Release(const std::string& name) const override { source_->Release(Stored(name)); }

@@ -1,8 +1,8 @@
 #include "lowbit/pipeline/generate.h"
 
 #include <algorithm>
-#include <utility>
 #include <chrono>
+#include <utility>
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
@@ -44,7 +44,9 @@ std::string StopFilter::Push(std::string_view text) {
   return out;
 }
 
-std::string StopFilter::Finish() { return stopped_ ? "" : std::exchange(held_, ""); }
+std::string StopFilter::Finish() {
+  return stopped_ ? "" : std::exchange(held_, "");
+}
 
 Generator::Generator(LanguageModel& model, int64_t context)
     : model_(model), cache_(model.MakeCache(context)), context_(context) {}
@@ -55,12 +57,15 @@ Generated Generator::Run(std::span<const int32_t> prompt, const GenerateOptions&
   const auto length = static_cast<int64_t>(prompt.size());
   if (length == 0) Fail("the prompt is empty and the model has no start token");
   if (length > context_) {
-    Fail("the prompt has {} tokens, the context holds {}; give a shorter prompt or a larger --ctx", length, context_);
+    Fail("the prompt has {} tokens, the context holds {}; give a shorter prompt or a larger --ctx", length,
+         context_);
   }
   Generated result{.prompt_tokens = length};
   // The last token is always run: its logits are needed.
   int64_t common = 0;
-  while (common < std::min<int64_t>(length - 1, static_cast<int64_t>(cached_.size())) && cached_[common] == prompt[common]) ++common;
+  while (common < std::min<int64_t>(length - 1, static_cast<int64_t>(cached_.size())) &&
+         cached_[common] == prompt[common])
+    ++common;
   cache_.SetLength(common);
   cached_.resize(static_cast<size_t>(common));
   result.reused_tokens = common;

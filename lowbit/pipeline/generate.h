@@ -28,7 +28,8 @@ struct Generated {
   int64_t prompt_tokens = 0, reused_tokens = 0;
 };
 
-// Finds stop strings in a stream: text that may be the beginning of one is held back until it is known not to be.
+// Finds stop strings in a stream: text that may be the beginning of one is held back until it is known not to
+// be.
 class StopFilter {
  public:
   explicit StopFilter(std::vector<std::string> stop) : stop_(std::move(stop)) {}
@@ -43,13 +44,14 @@ class StopFilter {
   bool stopped_ = false;
 };
 
-// A conversation with one cache: tokens that the next prompt has in common with what is cached are not run again.
+// A conversation with one cache: tokens that the next prompt has in common with what is cached are not run
+// again.
 class Generator {
  public:
   Generator(LanguageModel& model, int64_t context);
 
-  // `show` receives text as it becomes certain: whole UTF-8 characters only, never a stop string. Throws Error when
-  // the prompt does not fit the context, Interrupted on Ctrl-C.
+  // `show` receives text as it becomes certain: whole UTF-8 characters only, never a stop string. Throws
+  // Error when the prompt does not fit the context, Interrupted on Ctrl-C.
   Generated Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                 const std::function<void(std::string_view)>& show = nullptr);
 

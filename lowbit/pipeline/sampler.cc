@@ -40,7 +40,9 @@ std::vector<std::pair<int32_t, double>> FilteredDistribution(const SamplerOption
   for (size_t i = 0; i < logits.size(); ++i) {
     kept[i] = {static_cast<int32_t>(i), std::exp((double{logits[i]} - top) / o.temperature)};
   }
-  const auto likelier = [](const auto& a, const auto& b) { return a.second != b.second ? a.second > b.second : a.first < b.first; };
+  const auto likelier = [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  };
   if (o.top_k > 0 && static_cast<size_t>(o.top_k) < kept.size()) {
     std::nth_element(kept.begin(), kept.begin() + o.top_k, kept.end(), likelier);
     kept.resize(static_cast<size_t>(o.top_k));
@@ -67,7 +69,9 @@ std::vector<std::pair<int32_t, double>> FilteredDistribution(const SamplerOption
   return kept;
 }
 
-Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) { CheckSamplerOptions(options); }
+Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {
+  CheckSamplerOptions(options);
+}
 
 int32_t Sampler::Next(std::span<float> logits, std::span<const int32_t> seen) {
   if (logits.empty()) Fail("there are no logits to choose from");

@@ -23,7 +23,7 @@ struct Executor::Step {
 struct Executor::Loaded {
   std::shared_ptr<const Matrix> matrix;
   std::optional<PackedMatrix> packed;  // a view of a packed matrix
-  std::vector<float> vector;  // norm weight + offset, or bias
+  std::vector<float> vector;           // norm weight + offset, or bias
 
   void Set(std::shared_ptr<const Matrix> m) {
     matrix = std::move(m);
@@ -111,7 +111,8 @@ void Executor::Load(const Weights& weights, int first, int last) {
       const std::string& bias = graph_.values[node.in[2]].name;
       loaded_[i]->vector = weights.Floats(bias);
       if (static_cast<int64_t>(loaded_[i]->vector.size()) != weight.shape[0]) {
-        Fail("{}: tensor {} has {} entries, {} are needed", weights.Where(), bias, loaded_[i]->vector.size(), weight.shape[0]);
+        Fail("{}: tensor {} has {} entries, {} are needed", weights.Where(), bias, loaded_[i]->vector.size(),
+             weight.shape[0]);
       }
     }
   }
@@ -166,18 +167,26 @@ void Executor::Run(int first, int last, std::span<const Segment> segments, std::
     const auto in = [&](int i) { return ValueData(node.in[i]); };
     const int64_t size = rows * graph_.values[node.out[0]].shape.back();
     switch (node.op) {
-      case Op::kEmbedding: RunEmbedding(node, tokens, step.first); break;
+      case Op::kEmbedding:
+        RunEmbedding(node, tokens, step.first);
+        break;
       case Op::kLinear:
         // A range may end inside a group of products: calibration replaces them stage by stage.
         RunLinears({step.first, std::min(step.last, last)}, rows, observer);
         break;
-      case Op::kRmsNorm: RunNorm(node, step.first, rows); break;
-      case Op::kAttention: RunAttention(node, step.first, segments); break;
+      case Op::kRmsNorm:
+        RunNorm(node, step.first, rows);
+        break;
+      case Op::kAttention:
+        RunAttention(node, step.first, segments);
+        break;
       case Op::kGlu:
         Glu(node.Text("activation") == "silu" ? GluActivation::kSilu : GluActivation::kGeluTanh, in(0), in(1),
             ValueData(node.out[0]), size, pool_);
         break;
-      case Op::kAdd: Add(in(0), in(1), ValueData(node.out[0]), size, pool_); break;
+      case Op::kAdd:
+        Add(in(0), in(1), ValueData(node.out[0]), size, pool_);
+        break;
     }
   }
 }
@@ -273,8 +282,11 @@ void Executor::RunLinears(const Step& step, int64_t rows, const Observer* observ
   if (observer != nullptr) {
     for (int i = step.first; i < step.last; ++i) (*observer)(i, x, rows);
   }
-  // Packed matrices in stored column order share one rounding of x and one fork of the pool; the rest go alone.
-  const auto joins = [&](const Matrix& m) { return m.packed() && m.order.empty() && arithmetic_ == Arithmetic::kInt8; };
+  // Packed matrices in stored column order share one rounding of x and one fork of the pool; the rest go
+  // alone.
+  const auto joins = [&](const Matrix& m) {
+    return m.packed() && m.order.empty() && arithmetic_ == Arithmetic::kInt8;
+  };
   jobs_.clear();
   for (int i = step.first; i < step.last; ++i) {
     const Matrix& matrix = GetMatrix(i);
@@ -292,7 +304,8 @@ void Executor::RunLinears(const Step& step, int64_t rows, const Observer* observ
   for (int i = step.first; i < step.last; ++i) {
     const std::vector<float>& bias = loaded_[i]->vector;
     const Matrix& matrix = GetMatrix(i);
-    if (!bias.empty() && joins(matrix)) AddBias(ValueData(graph_.nodes[i].out[0]), bias.data(), rows, matrix.rows);
+    if (!bias.empty() && joins(matrix))
+      AddBias(ValueData(graph_.nodes[i].out[0]), bias.data(), rows, matrix.rows);
   }
 }
 
@@ -301,7 +314,8 @@ void Executor::Multiply(int node, const float* x, int64_t rows, float* y) {
   if (!matrix.order.empty()) {
     gathered_.Reserve(static_cast<size_t>(rows * matrix.cols));
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < matrix.cols; ++c) gathered_[r * matrix.cols + c] = x[r * matrix.cols + matrix.order[c]];
+      for (int64_t c = 0; c < matrix.cols; ++c)
+        gathered_[r * matrix.cols + c] = x[r * matrix.cols + matrix.order[c]];
     }
     x = gathered_.data();
   }

@@ -1,5 +1,5 @@
-// Runs a graph: the plan (which activations share memory, which matrix products share an input) is made once, so that
-// nothing is looked up or allocated for a token.
+// Runs a graph: the plan (which activations share memory, which matrix products share an input) is made once,
+// so that nothing is looked up or allocated for a token.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,9 @@ enum class Arithmetic : uint8_t {
   kFloat,  // f32 activations, weights decoded to f32: the reference for what int8 activations cost
 };
 
-// Rows of one sequence in a batch: `rows` tokens at positions position, position + 1, ... of `cache`. `total` is the
-// length the sequence will reach in this pass (it matters to dynamic and longrope only); 0 means position + rows.
+// Rows of one sequence in a batch: `rows` tokens at positions position, position + 1, ... of `cache`. `total`
+// is the length the sequence will reach in this pass (it matters to dynamic and longrope only); 0 means
+// position + rows.
 struct Segment {
   KvCache* cache = nullptr;
   int64_t position = 0, rows = 0, total = 0;
@@ -48,22 +49,23 @@ class Executor {
   const Matrix& GetMatrix(int node) const;
   void SetMatrix(int node, Matrix matrix);
 
-  // Called with the input of a Linear node (rows, in) before it is multiplied. Nodes that read the same value are
-  // announced one after the other.
+  // Called with the input of a Linear node (rows, in) before it is multiplied. Nodes that read the same value
+  // are announced one after the other.
   using Observer = std::function<void(int node, const float* x, int64_t rows)>;
 
-  // Runs the nodes [first, last) on the rows of all segments, one after the other. `tokens` has one id a row and is
-  // read by Embedding only. Activations that enter the range must be in Value(); those that leave it stay there.
+  // Runs the nodes [first, last) on the rows of all segments, one after the other. `tokens` has one id a row
+  // and is read by Embedding only. Activations that enter the range must be in Value(); those that leave it
+  // stay there.
   void Run(int first, int last, std::span<const Segment> segments, std::span<const int32_t> tokens,
            const Observer* observer = nullptr);
 
-  // Memory of an activation, (rows, width) row-major; valid between the runs that make and use it. `rows` must be
-  // given before the first run of a batch.
+  // Memory of an activation, (rows, width) row-major; valid between the runs that make and use it. `rows`
+  // must be given before the first run of a batch.
   float* ValueData(int value);
   void Reserve(int64_t rows);
 
-  // y (rows, out) of the Linear node `node` for `rows` rows of input at x: the last product of a language model is
-  // asked for the rows somebody reads, not for all.
+  // y (rows, out) of the Linear node `node` for `rows` rows of input at x: the last product of a language
+  // model is asked for the rows somebody reads, not for all.
   void Multiply(int node, const float* x, int64_t rows, float* y);
 
   // Bytes of all matrices and vectors loaded, and of those a decoded token reads.

@@ -19,7 +19,8 @@ KvCache::KvCache(const Graph& graph, int64_t capacity, CacheType type, int first
     if (state.node < first || (last >= 0 && state.node >= last)) continue;
     const AttentionShape shape = ShapeOf(graph.nodes[state.node]);
     width_[state.node] = shape.kv_heads * shape.head_size;
-    const auto bytes = static_cast<size_t>(capacity_ * width_[state.node]) * (type == CacheType::kF16 ? 2 : 4);
+    const auto bytes =
+        static_cast<size_t>(capacity_ * width_[state.node]) * (type == CacheType::kF16 ? 2 : 4);
     keys_[state.node] = Buffer<uint8_t>(bytes);
     values_[state.node] = Buffer<uint8_t>(bytes);
   }

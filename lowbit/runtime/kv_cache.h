@@ -15,9 +15,10 @@ AttentionShape ShapeOf(const Node& attention);
 
 class KvCache {
  public:
-  // `capacity` positions (rounded up to kAttentionChunk). Memory is taken for the attention nodes in [first, last)
-  // of the graph only; last < 0 means all. Pages are touched as positions are filled.
-  KvCache(const Graph& graph, int64_t capacity, CacheType type = CacheType::kF16, int first = 0, int last = -1);
+  // `capacity` positions (rounded up to kAttentionChunk). Memory is taken for the attention nodes in [first,
+  // last) of the graph only; last < 0 means all. Pages are touched as positions are filled.
+  KvCache(const Graph& graph, int64_t capacity, CacheType type = CacheType::kF16, int first = 0,
+          int last = -1);
 
   int64_t length() const { return length_; }
   int64_t capacity() const { return capacity_; }

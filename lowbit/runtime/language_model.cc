@@ -33,7 +33,8 @@ void LanguageModel::Feed(KvCache& cache, std::span<const int32_t> tokens, float*
     CheckInterrupt();
     const int64_t rows = std::min(piece, count - at);
     const Segment segment{&cache, cache.length(), rows, total};
-    const float* hidden = Forward({&segment, 1}, tokens.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)));
+    const float* hidden =
+        Forward({&segment, 1}, tokens.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)));
     cache.SetLength(cache.length() + rows);
     if (at + rows == count) Logits(hidden + (rows - 1) * width(), 1, logits);
   }

@@ -22,15 +22,15 @@ class LanguageModel {
     return KvCache(*model_.graph, capacity, type);
   }
 
-  // Runs the tokens of all segments and returns the hidden states before the head, (rows, width), valid until the
-  // next call. Lengths of the caches are not advanced.
+  // Runs the tokens of all segments and returns the hidden states before the head, (rows, width), valid until
+  // the next call. Lengths of the caches are not advanced.
   const float* Forward(std::span<const Segment> segments, std::span<const int32_t> tokens);
 
   // logits (rows, vocab) of `rows` hidden states. `hidden` may be the pointer that Forward returned.
   void Logits(const float* hidden, int64_t rows, float* logits);
 
-  // Feeds `tokens` to the cache in pieces of at most `piece` rows (the memory of activations is bounded by it),
-  // advances its length, and writes the logits of the last token.
+  // Feeds `tokens` to the cache in pieces of at most `piece` rows (the memory of activations is bounded by
+  // it), advances its length, and writes the logits of the last token.
   void Feed(KvCache& cache, std::span<const int32_t> tokens, float* logits, int64_t piece = 512);
 
  private:

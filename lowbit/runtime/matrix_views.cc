@@ -11,7 +11,9 @@ PackedMatrix ViewPacked(const Matrix& m) {
   return PackedMatrix(std::get<IntegerFormat>(m.format), m.rows, m.cols, m.bytes, m.size);
 }
 
-FloatMatrix ViewFloat(const Matrix& m) { return {std::get<DType>(m.format), m.rows, m.cols, m.bytes}; }
+FloatMatrix ViewFloat(const Matrix& m) {
+  return {std::get<DType>(m.format), m.rows, m.cols, m.bytes};
+}
 
 void DecodeRow(const Matrix& m, int64_t row, float* out) {
   if (m.packed()) {

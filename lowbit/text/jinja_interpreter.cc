@@ -61,8 +61,9 @@ class Interpreter {
   }
 
  private:
-  void Step() {
-    if (++steps_ > services_.limits.steps)
+  void Step(size_t work = 1) {
+    steps_ += static_cast<int64_t>(work);
+    if (steps_ > services_.limits.steps)
       Fail("more than {} steps: the template does not end", services_.limits.steps);
   }
   void Emit(std::string& out, std::string_view text) const {
@@ -300,8 +301,23 @@ class Interpreter {
   }
 
   // ---- expressions
+  // What an operation on the value costs, in steps.
+  static size_t Cost(const JinjaValue& value) {
+    const size_t size = value.IsString()     ? value.string().size()
+                        : value.IsSequence() ? value.items().size()
+                        : value.IsDict()     ? value.dict().items.size()
+                                             : 0;
+    return size / 32;
+  }
   JinjaValue Evaluate(const Expression& e) {
     Step();
+    JinjaValue value = Look(e);
+    const bool computed = e.kind == Expression::kCall || e.kind == Expression::kFilter ||
+                          e.kind == Expression::kBinary || e.kind == Expression::kSlice;
+    if (computed) Step(Cost(value));
+    return value;
+  }
+  JinjaValue Look(const Expression& e) {
     if (e.kind == Expression::kConstant) return e.value;
     if (e.kind == Expression::kName) {
       const JinjaValue* found = scope_->Find(e.name);
@@ -309,7 +325,11 @@ class Interpreter {
     }
     return Compute(e);
   }
-  JinjaValue Part(const Expression& e, size_t i) { return Evaluate(*e.parts[i]); }
+  JinjaValue Part(const Expression& e, size_t i) {
+    JinjaValue value = Evaluate(*e.parts[i]);
+    Step(Cost(value));
+    return value;
+  }
 
   JinjaValue Compute(const Expression& e) {
     const Deeper deeper(depth_);
@@ -395,8 +415,10 @@ class Interpreter {
       const std::string& op = e.operators[i];
       bool holds = false;
       if (op == "==") {
+        Step(left.weight() / 32);
         holds = left == right;
       } else if (op == "!=") {
+        Step(left.weight() / 32);
         holds = !(left == right);
       } else if (op == "in" || op == "not in") {
         holds = JinjaValue::In(left, right) == (op == "in");

@@ -11,7 +11,7 @@ namespace lowbit {
 
 // Templates come from downloaded files: each limit stops one way of never ending.
 struct JinjaLimits {
-  int64_t steps = 5'000'000;     // statements and expressions
+  int64_t steps = 2'000'000;  // statements and expressions; an operand of n bytes or items counts n / 32 more
   size_t text_bytes = 32 << 20;  // of the output and of any string
   int calls = 60;                // macros within macros
 };

@@ -39,8 +39,9 @@ JinjaValue FromJsonAt(const nlohmann::ordered_json& json, int depth) {
   return JinjaNone{};
 }
 
-void CheckDepth(int depth) {
+void CheckSize(int depth, size_t weight) {
   if (depth > JinjaValue::kMaxDepth) Fail("a value nested more than {} deep", JinjaValue::kMaxDepth);
+  if (weight > JinjaValue::kMaxWeight) Fail("a value of more than {} bytes", JinjaValue::kMaxWeight);
 }
 
 bool IsPrintable(char32_t point) {
@@ -190,13 +191,15 @@ void JsonAppend(std::string& out, const JinjaValue& value, const JsonStyle& styl
 JinjaValue JinjaValue::MakeSequence(JinjaList items, bool tuple) {
   if (items.size() > kMaxItems) Fail("a list of {} items; at most {}", items.size(), kMaxItems);
   int depth = 1;
+  size_t weight = 1;
   for (const JinjaValue& item : items) {
     if (item.IsNamespace()) Fail("a list cannot hold a namespace");
     depth = std::max(depth, 1 + item.depth());
+    weight += item.weight();
   }
-  CheckDepth(depth);
+  CheckSize(depth, weight);
   JinjaValue out;
-  out.value_ = std::make_shared<const JinjaSequence>(JinjaSequence{std::move(items), tuple, depth});
+  out.value_ = std::make_shared<const JinjaSequence>(JinjaSequence{std::move(items), tuple, depth, weight});
   return out;
 }
 
@@ -212,12 +215,14 @@ JinjaValue JinjaValue::Dict(JinjaItems items) {
   JinjaItems unique;
   unique.reserve(items.size());
   int depth = 1;
+  size_t weight = 1;
   const bool small = items.size() <= 64;  // inputs from JSON have no equal keys; literals are short
   for (auto& [key, value] : items) {
     if (key.IsSequence() && !key.IsTuple()) Fail("a list cannot be the key of a dictionary");
     if (key.IsDict()) Fail("a dictionary cannot be the key of a dictionary");
     if (value.IsNamespace()) Fail("a dictionary cannot hold a namespace");
     depth = std::max({depth, 1 + value.depth(), 1 + key.depth()});
+    weight += key.weight() + value.weight();
     const auto found =
         small ? std::find_if(unique.begin(), unique.end(), [&](const auto& e) { return e.first == key; })
               : unique.end();
@@ -227,9 +232,9 @@ JinjaValue JinjaValue::Dict(JinjaItems items) {
       unique.emplace_back(std::move(key), std::move(value));
     }
   }
-  CheckDepth(depth);
+  CheckSize(depth, weight);
   JinjaValue out;
-  out.value_ = std::make_shared<const JinjaDict>(JinjaDict{std::move(unique), depth});
+  out.value_ = std::make_shared<const JinjaDict>(JinjaDict{std::move(unique), depth, weight});
   return out;
 }
 
@@ -254,6 +259,13 @@ int JinjaValue::depth() const {
   if (IsSequence()) return sequence().depth;
   if (IsDict()) return dict().depth;
   return 0;
+}
+
+size_t JinjaValue::weight() const {
+  if (IsString()) return 1 + string().size();
+  if (IsSequence()) return sequence().weight;
+  if (IsDict()) return dict().weight;
+  return 1;
 }
 
 bool JinjaValue::Truth() const {

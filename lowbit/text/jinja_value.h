@@ -30,10 +30,12 @@ struct JinjaSequence {
   JinjaList items;
   bool tuple = false;
   int depth = 1;
+  size_t weight = 1;
 };
 struct JinjaDict {
   JinjaItems items;
   int depth = 1;
+  size_t weight = 1;
 };
 struct JinjaNamespace {
   JinjaNamed items;
@@ -46,6 +48,7 @@ struct JinjaCallable {
 class JinjaValue {
  public:
   static constexpr int kMaxDepth = 100;
+  static constexpr size_t kMaxWeight = 1 << 26;
 
   JinjaValue() : value_(JinjaUndefined{}) {}
   JinjaValue(JinjaUndefined value) : value_(std::move(value)) {}
@@ -86,6 +89,7 @@ class JinjaValue {
   const JinjaCallable& callable() const { return *std::get<std::shared_ptr<const JinjaCallable>>(value_); }
   const std::string& undefined_name() const { return std::get<JinjaUndefined>(value_).name; }
 
+  size_t weight() const;  // bytes of text and number of items, all levels together
   bool Truth() const;
   int64_t Integer() const;  // of a bool or integer; throws Error on others
   double Number() const;    // of any number

@@ -17,8 +17,8 @@ struct MatchContext {
   pcre2_match_data* data = nullptr;
   pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
-  explicit MatchContext(const pcre2_code* code)
-      : data(pcre2_match_data_create_from_pattern(code, nullptr)),
+  MatchContext()
+      : data(pcre2_match_data_create(1, nullptr)),  // groups are of no interest
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(32 << 10, 16 << 20, nullptr)) {
     pcre2_jit_stack_assign(context, nullptr, stack);
@@ -133,7 +133,8 @@ Regex::Regex(std::string pattern) : pattern_(std::move(pattern)) {
 }
 
 void Regex::ForEachMatch(std::string_view text, const std::function<void(size_t, size_t)>& visit) const {
-  const MatchContext match(code_->code);
+  // Words are short and many: making a context for each would cost more than matching.
+  thread_local const MatchContext match;
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t at = 0, last_end = std::string_view::npos;
   while (at <= text.size()) {

@@ -16,10 +16,11 @@
 namespace lowbit {
 namespace {
 
-const char* const kFormats[] = {"int2-g32", "int2-g64-asym", "int3-g64",  "int3-g128-asym", "int4-g32", "int4-g128",
-                                "int4",     "int4-asym",     "int5-g32",  "int5-g256-asym", "int6-g96", "int8-g32",
-                                "int8",     "int8-g128-asym", "q4_1",     "q5_1",           "q2_k",     "q3_k",
-                                "q4_k",     "q5_k",          "q6_k"};
+const char* const kFormats[] = {"int2-g32",  "int2-g64-asym", "int3-g64",  "int3-g128-asym", "int4-g32",
+                                "int4-g128", "int4",          "int4-asym", "int5-g32",       "int5-g256-asym",
+                                "int6-g96",  "int8-g32",      "int8",      "int8-g128-asym", "q4_1",
+                                "q5_1",      "q2_k",          "q3_k",      "q4_k",           "q5_k",
+                                "q6_k"};
 
 enum class Fill { kRandom, kExtreme };
 
@@ -30,15 +31,19 @@ QuantizedMatrix MakeMatrix(const std::string& name, int64_t rows, int64_t cols, 
   const auto top = static_cast<uint8_t>((1 << m.format.bits) - 1);
   m.codes.resize(static_cast<size_t>(rows * cols));
   for (auto& c : m.codes) {
-    c = fill == Fill::kExtreme ? (random.Below(8) != 0 ? top : 0) : static_cast<uint8_t>(random.Below(top + 1u));
+    c = fill == Fill::kExtreme ? (random.Below(8) != 0 ? top : 0)
+                               : static_cast<uint8_t>(random.Below(top + 1u));
   }
   const auto half = [&] { return FloatToF16(0.01f + 0.01f * random.Uniform()); };
   const auto count = static_cast<size_t>(rows * m.groups()), supers = static_cast<size_t>(rows * m.supers());
   for (size_t i = 0; i < count; ++i) {
     if (m.format.scale == ScaleKind::kF16) m.scale.push_back(half());
-    if (m.format.scale == ScaleKind::kSuper) m.sub_scale.push_back(static_cast<int8_t>(random.Below(64)) - (m.format.offset == OffsetKind::kCentre ? 32 : 0));
+    if (m.format.scale == ScaleKind::kSuper)
+      m.sub_scale.push_back(static_cast<int8_t>(random.Below(64)) -
+                            (m.format.offset == OffsetKind::kCentre ? 32 : 0));
     if (m.format.offset == OffsetKind::kMinF16) m.min.push_back(FloatToF16(-0.1f * random.Uniform()));
-    if (m.format.offset == OffsetKind::kZeroPoint) m.zero.push_back(static_cast<uint8_t>(random.Below(top + 1u)));
+    if (m.format.offset == OffsetKind::kZeroPoint)
+      m.zero.push_back(static_cast<uint8_t>(random.Below(top + 1u)));
     if (m.format.offset == OffsetKind::kSuperMin) m.zero.push_back(static_cast<uint8_t>(random.Below(64)));
   }
   for (size_t i = 0; i < supers && m.format.scale == ScaleKind::kSuper; ++i) {
@@ -91,8 +96,11 @@ TEST_P(EveryTarget, IntegerProductMatchesTheDefinition) {
   ThreadPool pool(2);
   for (const char* name : kFormats) {
     for (const Fill fill : {Fill::kRandom, Fill::kExtreme}) {
-      for (const auto& [rows, cols, tokens] : {std::tuple<int64_t, int64_t, int64_t>{1, 32, 1}, {17, 300, 2}, {64, 256, 7},
-                                               {70, 1000, 16}, {33, 2100, 3}}) {
+      for (const auto& [rows, cols, tokens] : {std::tuple<int64_t, int64_t, int64_t>{1, 32, 1},
+                                               {17, 300, 2},
+                                               {64, 256, 7},
+                                               {70, 1000, 16},
+                                               {33, 2100, 3}}) {
         const QuantizedMatrix m = MakeMatrix(name, rows, cols, fill, 3);
         const Matrix packed = OwnPacked(m);
         const PackedMatrix w(m.format, rows, cols, packed.bytes, packed.size);

@@ -31,13 +31,15 @@ TEST(VectorOps, MatchTheirFormulas) {
     double mean = 0;
     for (float x : a) mean += double{x} * x / static_cast<double>(n);
     RmsNorm(a.data(), b.data(), y.data(), n, 1e-5f);
-    for (int64_t i = 0; i < n; ++i) ASSERT_NEAR(y[i], a[i] / std::sqrt(mean + 1e-5) * b[i], 1e-5 * (1 + std::abs(y[i])));
+    for (int64_t i = 0; i < n; ++i)
+      ASSERT_NEAR(y[i], a[i] / std::sqrt(mean + 1e-5) * b[i], 1e-5 * (1 + std::abs(y[i])));
     Glu(GluActivation::kSilu, a.data(), b.data(), y.data(), n, pool);
     for (int64_t i = 0; i < n; ++i) ASSERT_NEAR(y[i], a[i] / (1 + std::exp(-double{a[i]})) * b[i], 1e-5);
     Glu(GluActivation::kGeluTanh, a.data(), b.data(), y.data(), n, pool);
     for (int64_t i = 0; i < n; ++i) {
       const double x = a[i];
-      ASSERT_NEAR(y[i], x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) * b[i], 1e-5);
+      ASSERT_NEAR(y[i], x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) * b[i],
+                  1e-5);
     }
   }
 }
@@ -74,7 +76,8 @@ TEST(VectorOps, RotationKeepsLengthsAndTurnsByTheAngle) {
 
 TEST(FloatMatMul, MatchesTheDefinitionInEveryTypeAtAnyAddress) {
   ThreadPool pool(2);
-  for (const auto& [rows, cols, tokens] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {5, 37, 3}, {70, 64, 9}, {130, 200, 70}}) {
+  for (const auto& [rows, cols, tokens] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {5, 37, 3}, {70, 64, 9}, {130, 200, 70}}) {
     const std::vector<float> w = Draw(rows * cols, 4), x = Draw(tokens * cols, 5);
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
       std::vector<uint8_t> bytes(w.size() * SizeOf(type) + 1);  // starts at an odd address
@@ -82,7 +85,8 @@ TEST(FloatMatMul, MatchesTheDefinitionInEveryTypeAtAnyAddress) {
       for (size_t i = 0; i < w.size(); ++i) {
         const uint16_t half = type == DType::kF16 ? FloatToF16(w[i]) : FloatToBF16(w[i]);
         exact[i] = type == DType::kF32 ? w[i] : type == DType::kF16 ? F16ToFloat(half) : BF16ToFloat(half);
-        std::memcpy(bytes.data() + 1 + i * SizeOf(type), type == DType::kF32 ? static_cast<const void*>(&w[i]) : &half, SizeOf(type));
+        std::memcpy(bytes.data() + 1 + i * SizeOf(type),
+                    type == DType::kF32 ? static_cast<const void*>(&w[i]) : &half, SizeOf(type));
       }
       const FloatMatrix matrix{type, rows, cols, bytes.data() + 1};
       std::vector<float> y(static_cast<size_t>(tokens * rows)), one(y.size());

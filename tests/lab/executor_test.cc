@@ -10,7 +10,8 @@ namespace {
 
 LlamaConfig Tiny() {
   LlamaConfig config;
-  config.vocab = 11, config.width = 8, config.layers = 2, config.heads = 4, config.kv_heads = 2, config.head_size = 4;
+  config.vocab = 11, config.width = 8, config.layers = 2, config.heads = 4, config.kv_heads = 2,
+  config.head_size = 4;
   config.ffn = 12, config.context = 16;
   return config;
 }
@@ -21,12 +22,15 @@ Weights Doubles(const Graph& graph) {
   return weights;
 }
 
-torch::Tensor Ids() { return torch::tensor({1, 4, 7, 2, 9, 9, 3, 0, 5, 10, 6, 8}, torch::kInt64).view({2, 6}); }
+torch::Tensor Ids() {
+  return torch::tensor({1, 4, 7, 2, 9, 9, 3, 0, 5, 10, 6, 8}, torch::kInt64).view({2, 6});
+}
 
 // A scalar of the logits in which every entry counts differently.
 torch::Tensor Score(const Executor& executor, const Weights& weights) {
   const torch::Tensor logits = executor.Forward(weights, Ids());
-  const torch::Tensor factor = torch::arange(logits.numel(), torch::kFloat64).mul(0.37).sin().view(logits.sizes());
+  const torch::Tensor factor =
+      torch::arange(logits.numel(), torch::kFloat64).mul(0.37).sin().view(logits.sizes());
   return (logits.log_softmax(-1) * factor).sum();
 }
 
@@ -48,12 +52,15 @@ void CheckGradients(const LlamaConfig& config) {
       const double below = Score(executor, weights).item<double>();
       entry = kept;
       const double expected = (above - below) / (2 * h);
-      EXPECT_NEAR(tensor.grad().data_ptr<double>()[i], expected, 1e-6 * (1 + std::abs(expected))) << name << " " << i;
+      EXPECT_NEAR(tensor.grad().data_ptr<double>()[i], expected, 1e-6 * (1 + std::abs(expected)))
+          << name << " " << i;
     }
   }
 }
 
-TEST(ExecutorTest, GradientsOfLlamaAreTheDifferences) { CheckGradients(Tiny()); }
+TEST(ExecutorTest, GradientsOfLlamaAreTheDifferences) {
+  CheckGradients(Tiny());
+}
 
 TEST(ExecutorTest, GradientsOfEveryOptionAreTheDifferences) {
   LlamaConfig config = Tiny();
@@ -63,7 +70,8 @@ TEST(ExecutorTest, GradientsOfEveryOptionAreTheDifferences) {
   CheckGradients(config);
 }
 
-// What the batched tensor code computes is what the definition says: attention written as loops over one head.
+// What the batched tensor code computes is what the definition says: attention written as loops over one
+// head.
 TEST(ExecutorTest, AttentionEqualsItsDefinition) {
   constexpr int64_t kLength = 7, kHeads = 4, kKv = 2, kSize = 4, kWindow = 3;
   Graph graph;
@@ -76,20 +84,28 @@ TEST(ExecutorTest, AttentionEqualsItsDefinition) {
   };
   const int q = table("q", kHeads * kSize), k = table("k", kKv * kSize), v = table("v", kKv * kSize);
   graph.outputs = {graph.AddNode(Op::kAttention, "attention", 0, {q, k, v}, kHeads * kSize,
-                                 {{"heads", kHeads}, {"kv_heads", kKv}, {"head_size", kSize}, {"scale", 0.7},
-                                  {"window", kWindow}, {"rope", int64_t{0}}})};
+                                 {{"heads", kHeads},
+                                  {"kv_heads", kKv},
+                                  {"head_size", kSize},
+                                  {"scale", 0.7},
+                                  {"window", kWindow},
+                                  {"rope", int64_t{0}}})};
   const Weights weights = Doubles(graph);
   const std::vector<int64_t> ids = {3, 1, 4, 1, 5, 9, 2};
   torch::NoGradGuard no_grad;
-  const torch::Tensor got = Executor(graph).Forward(weights, torch::tensor(ids, torch::kInt64).view({1, kLength}));
+  const torch::Tensor got =
+      Executor(graph).Forward(weights, torch::tensor(ids, torch::kInt64).view({1, kLength}));
 
   const auto entry = [&](const char* name, int64_t position, int64_t column) {
-    return weights.at(std::string(name) + ".weight")[ids[static_cast<size_t>(position)]][column].item<double>();
+    return weights.at(std::string(name) + ".weight")[ids[static_cast<size_t>(position)]][column]
+        .item<double>();
   };
   const auto turned = [&](const char* name, int64_t position, int64_t head, int64_t i) {
     const int64_t pair = i % 2;
-    const double angle = static_cast<double>(position) * graph.ropes[0].inverse_frequency[static_cast<size_t>(pair)];
-    const double a = entry(name, position, head * kSize + pair), b = entry(name, position, head * kSize + pair + 2);
+    const double angle =
+        static_cast<double>(position) * graph.ropes[0].inverse_frequency[static_cast<size_t>(pair)];
+    const double a = entry(name, position, head * kSize + pair),
+                 b = entry(name, position, head * kSize + pair + 2);
     return i < 2 ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
   };
   for (int64_t t = 0; t < kLength; ++t) {

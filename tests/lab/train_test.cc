@@ -1,9 +1,8 @@
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <fstream>
-
-#include <gtest/gtest.h>
 
 #include "lab/command/write_model.h"
 #include "lab/data/text.h"
@@ -38,7 +37,8 @@ class TrainTest : public ::testing::Test {
 
 LlamaConfig Tiny() {
   LlamaConfig config;
-  config.vocab = 10, config.width = 16, config.layers = 1, config.heads = 2, config.kv_heads = 1, config.head_size = 8;
+  config.vocab = 10, config.width = 16, config.layers = 1, config.heads = 2, config.kv_heads = 1,
+  config.head_size = 8;
   config.ffn = 32, config.context = 16;
   return config;
 }
@@ -52,7 +52,8 @@ std::vector<int32_t> Counting() {
 
 WindowOptions SmallWindows() {
   WindowOptions options;
-  options.block = 16, options.blocks = 4, options.short_length = 8, options.short_until = 0.5, options.seed = 5;
+  options.block = 16, options.blocks = 4, options.short_length = 8, options.short_until = 0.5,
+  options.seed = 5;
   return options;
 }
 
@@ -120,7 +121,8 @@ TEST_F(TrainTest, OrthogonalizedMatrixHasSingularValuesNearOne) {
   for (auto [rows, columns] : {std::pair<int64_t, int64_t>{24, 8}, {8, 24}, {16, 16}}) {
     const torch::Tensor matrix = torch::randn({rows, columns});
     const auto [u, s, v] = torch::linalg_svd(Orthogonalized(matrix), false);
-    EXPECT_GT(s.min().item<float>(), rows == columns ? 0.1F : 0.6F);  // a square random matrix is nearly singular
+    EXPECT_GT(s.min().item<float>(),
+              rows == columns ? 0.1F : 0.6F);  // a square random matrix is nearly singular
     EXPECT_LT(s.max().item<float>(), 1.3F);
     // It is the nearest one: it correlates with the matrix as the sum of its singular values does.
     const auto [a, sigma, b] = torch::linalg_svd(matrix, false);
@@ -192,7 +194,8 @@ TEST_F(TrainTest, HeldOutPassagesAreCutOut) {
   ASSERT_EQ(corpus.heldout.size(), 1U);
   EXPECT_EQ(corpus.heldout[0].text, "CHAPTER I\ntwo\n");
   ASSERT_EQ(corpus.train.size(), 3U);
-  EXPECT_EQ(corpus.train[0].text + corpus.train[1].text + corpus.train[2].text, "one\nCHAPTER II\nthree\nfour\nfive\n");
+  EXPECT_EQ(corpus.train[0].text + corpus.train[1].text + corpus.train[2].text,
+            "one\nCHAPTER II\nthree\nfour\nfive\n");
   options.heldout.push_back({"CHAPTER IX", "CHAPTER X"});
   EXPECT_THROW(LoadCorpus(options), Error) << "some are found and some are not";
   options.heldout = {{"CHAPTER IX", "CHAPTER X"}};
@@ -204,7 +207,8 @@ TEST_F(TrainTest, HeldOutPassagesAreCutOut) {
 
 TEST_F(TrainTest, TrainedTokenizerRoundTripsAndIsDeterministic) {
   std::string text;
-  for (int i = 0; i < 400; ++i) text += fmt::format("the cat {} sat on\nthe mat, the caf\u00e9 and the hat\n\n", i);
+  for (int i = 0; i < 400; ++i)
+    text += fmt::format("the cat {} sat on\nthe mat, the caf\u00e9 and the hat\n\n", i);
   const std::vector<Document> documents = {{"text", text}};
   TokenizerOptions options;
   options.vocab = 320;

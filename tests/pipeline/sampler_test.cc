@@ -40,9 +40,10 @@ std::map<int32_t, double> Exact(const SamplerOptions& o, std::vector<float> logi
 }
 
 TEST(Sampler, DrawFrequenciesMatchTheFilteredDistribution) {
-  for (SamplerOptions o : {SamplerOptions{.temperature = 1}, SamplerOptions{.temperature = 0.7, .top_k = 3},
-                           SamplerOptions{.temperature = 1.3, .top_p = 0.8}, SamplerOptions{.temperature = 1, .min_p = 0.3},
-                           SamplerOptions{.temperature = 0.9, .top_k = 6, .top_p = 0.9, .min_p = 0.1}}) {
+  for (SamplerOptions o :
+       {SamplerOptions{.temperature = 1}, SamplerOptions{.temperature = 0.7, .top_k = 3},
+        SamplerOptions{.temperature = 1.3, .top_p = 0.8}, SamplerOptions{.temperature = 1, .min_p = 0.3},
+        SamplerOptions{.temperature = 0.9, .top_k = 6, .top_p = 0.9, .min_p = 0.1}}) {
     const auto exact = Exact(o, kLogits);
     for (uint64_t seed : {1, 2}) {
       o.seed = seed;
@@ -91,8 +92,9 @@ TEST(Sampler, TheSeedFixesTheDraws) {
 }
 
 TEST(Sampler, OptionsOutOfRangeAreNamed) {
-  for (const SamplerOptions& o : {SamplerOptions{.temperature = -1}, SamplerOptions{.top_k = -1}, SamplerOptions{.top_p = 0},
-                                  SamplerOptions{.min_p = 2}, SamplerOptions{.repetition_penalty = 0}}) {
+  for (const SamplerOptions& o :
+       {SamplerOptions{.temperature = -1}, SamplerOptions{.top_k = -1}, SamplerOptions{.top_p = 0},
+        SamplerOptions{.min_p = 2}, SamplerOptions{.repetition_penalty = 0}}) {
     EXPECT_THROW(CheckSamplerOptions(o), UsageError);
   }
 }
@@ -102,7 +104,8 @@ TEST(StopFilter, NeverShowsAStopStringHoweverTheTextIsCut) {
   for (size_t step = 1; step < 8; ++step) {
     StopFilter filter({stop, "STAR"});
     std::string shown;
-    for (size_t at = 0; at < text.size() && !filter.stopped(); at += step) shown += filter.Push(text.substr(at, step));
+    for (size_t at = 0; at < text.size() && !filter.stopped(); at += step)
+      shown += filter.Push(text.substr(at, step));
     shown += filter.Finish();
     EXPECT_EQ(shown, "one two ");
     EXPECT_TRUE(filter.stopped());

@@ -125,6 +125,10 @@ TEST(ChatTemplate, RunawaysStop) {
       "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
       "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ "
       "ns.x }}",
+      "{% set ns = namespace(x=[]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ "
+      "ns.x }}",
+      "{% set x = 'x' * 20000000 %}{% for i in range(99999) %}{% set y = x|upper|replace('x', 'y') %}{% "
+      "endfor %}",
       "{{ 'x' * 999999999999 }}",
       "{{ [1] * 999999999999 }}",
       "{{ range(999999999) }}",

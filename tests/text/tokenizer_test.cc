@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "lowbit/base/random.h"
 #include "lowbit/io/file.h"
 #include "lowbit/text/tokenizer_pipeline.h"
+#include "lowbit/text/utf8.h"
 
 namespace lowbit {
 namespace {
@@ -132,6 +134,92 @@ TEST(Tokenizer, WholeTextStories) {
   EXPECT_EQ(json.Encode(text).front(), 1);
   EXPECT_EQ(json.Decode(json.Encode(text)), text);
   EXPECT_EQ(bin.Decode(bin.Encode(text)), text);
+}
+
+// Half a megabyte without a place to cut: time must not grow with the square of the length.
+TEST_P(Families, LongWordsAreQuick) {
+  const Family family = LoadFamily(GetParam());
+  std::string runs[] = {std::string(500000, 'a'), std::string(500000, ' '), std::string(500000, '\n'), "",
+                        ""};
+  Random random(1);
+  for (int i = 0; i < 500000; ++i) runs[3] += static_cast<char>('a' + random.Below(26));
+  for (int i = 0; i < 150000; ++i) runs[4] += "\u4e16";
+  for (const std::string& text : runs) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto ids = family.tokenizer.Encode(text);
+    EXPECT_FALSE(ids.empty());
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  }
+}
+
+TEST_P(Families, StreamedTokensGiveTheDecodedText) {
+  const Family family = LoadFamily(GetParam());
+  if (family.name == "unigram") return;  // its decoder drops every space of the first piece
+  const auto ids =
+      family.tokenizer.Encode(family.text, {.add_special = false, .parse_special = ParseSpecial::kNo});
+  Utf8Stream stream;
+  std::string joined;
+  for (const int32_t id : ids) {
+    if (!family.tokenizer.is_special(id)) joined += stream.Push(family.tokenizer.TokenBytes(id));
+  }
+  joined += stream.Finish();
+  const std::string decoded = family.tokenizer.Decode(ids);
+  const bool stripped =
+      joined.starts_with(' ') && !decoded.starts_with(' ');  // the leading space of the text
+  EXPECT_EQ(joined.substr(stripped ? 1 : 0), decoded);
+}
+
+TEST(Tokenizer, TextThatIsNotUtf8IsRepaired) {
+  const Family family = LoadFamily("llama3");
+  EXPECT_EQ(family.tokenizer.Encode("a\xFF\xC3 b"), family.tokenizer.Encode("a\uFFFD\uFFFD b"));
+}
+
+TEST(Tokenizer, NamesWhatItDoesNotKnow) {
+  const std::string json = ReadFile(fs::path(LOWBIT_SOURCE_DIR) / "tests/text/data/smollm2.tokenizer.json");
+  const auto error = [&](const std::string& from, const std::string& to) -> std::string {
+    std::string changed = json;
+    changed.replace(changed.find(from), from.size(), to);
+    try {
+      Tokenizer::FromHuggingFace(changed);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(error("\"Digits\"", "\"Fingers\"").find("Fingers"), std::string::npos);
+  EXPECT_NE(error("\"BPE\"", "\"WordPiece\"").find("WordPiece"), std::string::npos);
+  EXPECT_NE(error("\"dropout\":null", "\"dropout\":0.1").find("dropout"), std::string::npos);
+}
+
+// Damaged files are read or refused with Error; nothing else happens.
+TEST(Tokenizer, DamagedFilesAreRefusedOrRead) {
+  Random random(3);
+  const fs::path folder = fs::path(LOWBIT_SOURCE_DIR) / "tests/text/data";
+  const std::string pieces[] = {"\"",          "{",    "}",  "[",    "]", "-1",
+                                "99999999999", "null", "\\", "true", ",", ":"};
+  std::string bin(4, '\0');  // llama2.c
+  bin[0] = 8;
+  for (int i = 0; i < 40; ++i) bin += std::string("\0\0\0\0\2\0\0\0", 8) + "ab";
+  for (const std::string& name : FamilyNames()) {
+    const std::string json = ReadFile(folder / (name + ".tokenizer.json"));
+    for (int round = 0; round < 40; ++round) {
+      std::string damaged = json, damaged_bin = bin;
+      // Most changes near the ends, where the components and their flags are.
+      const size_t at =
+          random.Below(2) ? random.Below(std::min<size_t>(json.size(), 2500)) : random.Below(json.size());
+      damaged.replace(at, random.Below(6), pieces[random.Below(std::size(pieces))]);
+      damaged_bin[random.Below(bin.size())] = static_cast<char>(random.Below(256));
+      try {
+        const Tokenizer tokenizer = Tokenizer::FromHuggingFace(damaged);
+        tokenizer.Decode(tokenizer.Encode("some text <s> 123 \u00e9"));
+      } catch (const Error&) {
+      }
+      try {
+        Tokenizer::FromLlama2c(damaged_bin).Encode("abab");
+      } catch (const Error&) {
+      }
+    }
+  }
 }
 
 // Folders made by scripts/check_tokenizers.py: tokenizer.json, text.txt and ids.bin (i32), a megabyte each.

@@ -1,4 +1,5 @@
-// How well a language model predicts a text: the token sequences that a protocol makes of it, and their scores.
+// How well a language model predicts a text: the token sequences that a protocol makes of it, and their
+// scores.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace lowbit {
 
 enum class Scoring : uint8_t {
   kDocuments,  // each entry alone after its start token; every token of the entry is scored
-  kLlamaCpp,   // the text in non-overlapping windows; the first token of a window is replaced by BOS when the model
-               // adds one; only the second half of a window is scored
+  kLlamaCpp,   // the text in non-overlapping windows; the first token of a window is replaced by BOS when the
+              // model adds one; only the second half of a window is scored
 };
 enum class LongEntries : uint8_t { kCut, kSkip };  // entries longer than the context: in pieces, or left out
 
@@ -38,12 +39,13 @@ struct Windows {
   int64_t left_out = 0;  // entries that were too long or empty
 };
 
-// The entries of a text file (one entry) or of a JSON array of strings. Throws Error when the file is neither, is
-// empty, or is not UTF-8 (naming the byte).
+// The entries of a text file (one entry) or of a JSON array of strings. Throws Error when the file is
+// neither, is empty, or is not UTF-8 (naming the byte).
 std::vector<std::string> ReadEntries(const std::filesystem::path& path);
 
 // Throws Error when nothing is left to score.
-Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries, const ScoreOptions& options);
+Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
+                    const ScoreOptions& options);
 
 struct Scores {
   LmMetrics metrics;
@@ -51,8 +53,9 @@ struct Scores {
   double seconds = 0;
 };
 
-// Scores `model`; with a reference (the same vocabulary), also KL(reference || model) and agreement of the argmax.
-Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& windows, const ScoreOptions& options,
-             ThreadPool& pool, const std::string& label);
+// Scores `model`; with a reference (the same vocabulary), also KL(reference || model) and agreement of the
+// argmax.
+Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& windows,
+             const ScoreOptions& options, ThreadPool& pool, const std::string& label);
 
 }  // namespace lowbit

@@ -1,4 +1,4 @@
-#include "lowbit/pipeline/score.h"
+#include "lowbit/metric/score.h"
 
 #include <algorithm>
 #include <chrono>
@@ -26,7 +26,8 @@ int64_t BytesOf(const Tokenizer& tokenizer, std::span<const int32_t> tokens) {
   return bytes;
 }
 
-void AddDocument(const Tokenizer& tokenizer, const std::string& entry, const ScoreOptions& options, Windows& out) {
+void AddDocument(const Tokenizer& tokenizer, const std::string& entry, const ScoreOptions& options,
+                 Windows& out) {
   EncodeOptions encode;
   encode.add_special = false;
   if (!options.prefix_space) encode.prefix_space = PrefixSpace::kNever;
@@ -43,26 +44,32 @@ void AddDocument(const Tokenizer& tokenizer, const std::string& entry, const Sco
     Window window{.tokens = start};
     window.tokens.insert(window.tokens.end(), body.begin() + at, body.begin() + at + n);
     if (window.tokens.size() < 2) continue;
-    // A whole entry stands for all its bytes, whatever the tokenizer drops or adds; a piece for those of its tokens.
+    // A whole entry stands for all its bytes, whatever the tokenizer drops or adds; a piece for those of its
+    // tokens.
     const std::span<const int32_t> scored = std::span(window.tokens).subspan(1);
-    window.bytes = n == count && !start.empty() ? static_cast<int64_t>(entry.size()) : BytesOf(tokenizer, scored);
+    window.bytes =
+        n == count && !start.empty() ? static_cast<int64_t>(entry.size()) : BytesOf(tokenizer, scored);
     out.windows.push_back(std::move(window));
   }
 }
 
-void AddLlamaCpp(const Tokenizer& tokenizer, const std::string& text, const ScoreOptions& options, Windows& out) {
+void AddLlamaCpp(const Tokenizer& tokenizer, const std::string& text, const ScoreOptions& options,
+                 Windows& out) {
   const std::vector<int32_t> tokens = tokenizer.Encode(text, {});
   const auto windows = static_cast<int64_t>(tokens.size()) / options.context;
   if (static_cast<int64_t>(tokens.size()) < 2 * options.context) {
-    Fail("the text has {} tokens; llama.cpp's scoring needs at least two windows of {}: give a longer text or a smaller "
-         "--context",
-         tokens.size(), options.context);
+    Fail(
+        "the text has {} tokens; llama.cpp's scoring needs at least two windows of {}: give a longer text or "
+        "a smaller "
+        "--context",
+        tokens.size(), options.context);
   }
   for (int64_t i = 0; i < windows; ++i) {
     const auto begin = tokens.begin() + i * options.context;
     Window window{.tokens = {begin, begin + options.context}, .first_scored = options.context / 2 + 1};
     if (tokenizer.add_bos() && tokenizer.bos() >= 0) window.tokens[0] = tokenizer.bos();
-    window.bytes = BytesOf(tokenizer, std::span(window.tokens).subspan(static_cast<size_t>(window.first_scored)));
+    window.bytes =
+        BytesOf(tokenizer, std::span(window.tokens).subspan(static_cast<size_t>(window.first_scored)));
     out.windows.push_back(std::move(window));
   }
 }
@@ -73,7 +80,8 @@ std::vector<std::string> ReadEntries(const std::filesystem::path& path) {
   const std::string text = ReadFile(path);
   if (text.empty()) Fail("{}: the text is empty", path.string());
   if (const size_t bad = FirstInvalidUtf8(text); bad != std::string::npos) {
-    Fail("{}: not UTF-8: byte {} (0x{:02x}) begins no character", path.string(), bad, static_cast<uint8_t>(text[bad]));
+    Fail("{}: not UTF-8: byte {} (0x{:02x}) begins no character", path.string(), bad,
+         static_cast<uint8_t>(text[bad]));
   }
   if (path.extension() != ".json") return {text};
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
@@ -87,7 +95,8 @@ std::vector<std::string> ReadEntries(const std::filesystem::path& path) {
   return entries;
 }
 
-Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries, const ScoreOptions& options) {
+Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
+                    const ScoreOptions& options) {
   if (options.context < 4) FailUsage("--context must be at least 4");
   Windows out;
   if (options.scoring == Scoring::kDocuments) {
@@ -106,15 +115,16 @@ Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& 
     }
     out.windows.resize(keep);
   }
-  if (out.windows.empty()) Fail("there is nothing to score: {} entries were empty or longer than the context", out.left_out);
+  if (out.windows.empty())
+    Fail("there is nothing to score: {} entries were empty or longer than the context", out.left_out);
   return out;
 }
 
-Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& windows, const ScoreOptions& options,
-             ThreadPool& pool, const std::string& label) {
+Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& windows,
+             const ScoreOptions& options, ThreadPool& pool, const std::string& label) {
   if (reference != nullptr && reference->vocab() != model.vocab()) {
-    Fail("{} has a vocabulary of {}, the reference {} of {}: they cannot be compared", model.model().path.string(),
-         model.vocab(), reference->model().path.string(), reference->vocab());
+    Fail("{} has a vocabulary of {}, the reference {} of {}: they cannot be compared",
+         model.model().path.string(), model.vocab(), reference->model().path.string(), reference->vocab());
   }
   const auto start = std::chrono::steady_clock::now();
   Scores scores{.left_out = windows.left_out};
@@ -130,7 +140,8 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
     size_t j = i;
     std::vector<int32_t> tokens;
     std::vector<KvCache> caches, reference_caches;
-    while (j < all.size() && (j == i || static_cast<int64_t>(tokens.size() + all[j].tokens.size()) <= kRowsAtOnce)) {
+    while (j < all.size() &&
+           (j == i || static_cast<int64_t>(tokens.size() + all[j].tokens.size()) <= kRowsAtOnce)) {
       tokens.insert(tokens.end(), all[j].tokens.begin(), all[j].tokens.end());
       const auto length = static_cast<int64_t>(all[j].tokens.size());
       caches.push_back(model.MakeCache(length));
@@ -139,7 +150,8 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
     }
     const auto forward = [&](LanguageModel& m, std::vector<KvCache>& of) {
       std::vector<Segment> segments;
-      for (size_t k = i; k < j; ++k) segments.push_back({&of[k - i], 0, static_cast<int64_t>(all[k].tokens.size()), 0});
+      for (size_t k = i; k < j; ++k)
+        segments.push_back({&of[k - i], 0, static_cast<int64_t>(all[k].tokens.size()), 0});
       return m.Forward(segments, tokens);
     };
     const float* hidden = forward(model, caches);
@@ -160,7 +172,8 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
           if (reference == nullptr) {
             token_scores[r] = ScoreToken(mine, target);
           } else {
-            token_scores[r] = ScoreToken(mine, target, {expected.data() + static_cast<size_t>(r) * vocab, vocab});
+            token_scores[r] =
+                ScoreToken(mine, target, {expected.data() + static_cast<size_t>(r) * vocab, vocab});
           }
         });
         for (int64_t r = 0; r < rows; ++r) scores.metrics.Add(token_scores[r]);

@@ -1,0 +1,16 @@
+# Debian's cross compiler for 64-bit Arm, with QEMU to run what it makes.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+# Highway's NEON target counts on AES, and functions that the compiler generates itself do not get a target attribute.
+set(CMAKE_C_FLAGS_INIT -march=armv8-a+crypto)
+set(CMAKE_CXX_FLAGS_INIT -march=armv8-a+crypto)
+set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
+find_program(QEMU_AARCH64 NAMES qemu-aarch64-static qemu-aarch64)
+if(QEMU_AARCH64)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${QEMU_AARCH64})
+endif()

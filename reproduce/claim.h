@@ -1,0 +1,37 @@
+// The claims of a system's card, measured on a trained model.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lowbit/base/thread_pool.h"
+
+namespace lowbit::reproduce {
+
+struct Claim {
+  std::string id, text, measured, expected;
+  bool holds = false;
+};
+
+struct Options {
+  std::filesystem::path data;   // a folder of items: language models (config.json inside), texts in "text"
+  std::filesystem::path model;  // empty: the first language model of the data folder that has a tokenizer
+  int seeds = 3;
+};
+
+struct Outcome {
+  std::string system, model, text;
+  std::vector<Claim> claims;
+  bool holds() const;
+};
+
+using System = std::function<Outcome(const Options&, ThreadPool&)>;
+// The systems whose claims can be measured, by name.
+const std::vector<std::pair<std::string, System>>& Systems();
+
+Outcome ReproduceGptq(const Options& options, ThreadPool& pool);
+
+}  // namespace lowbit::reproduce
