@@ -11,12 +11,14 @@
 #include "cli/command.h"
 #include "lowbit/base/error.h"
 #include "lowbit/io/file.h"
+#include "lowbit/text/chat_template.h"
 
 namespace lowbit::cli {
 namespace {
 
 struct Options {
-  std::string model, prompt, prompt_file, tokenizer;
+  std::string model, prompt, prompt_file, tokenizer, system;
+  bool chat = false;
   int64_t context = 0;
   GenerateOptions generate;
 };
@@ -41,16 +43,62 @@ std::string ReadPrompt(const Options& o) {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
+// A conversation on the terminal or from a pipe: one message a line, an empty line or the end of input ends
+// it. Every turn renders the whole conversation with the model's own template; what the cache already holds
+// is not run again.
+int Chat(const Options& o, const Common& common, const Model& model, Generator& generator) {
+  if (model.chat_template.empty()) {
+    Fail("{}: the model brings no chat template; use --prompt", model.path.string());
+  }
+  const Tokenizer& tokenizer = NeedTokenizer(model);
+  const ChatTemplate chat(model.chat_template);
+  ChatOptions chat_options;
+  chat_options.WithTokens(tokenizer);
+  std::vector<ChatMessage> messages;
+  if (!o.system.empty()) messages.push_back({"system", o.system, {}});
+  nlohmann::json turns = nlohmann::json::array();
+  const bool terminal = isatty(STDIN_FILENO) != 0;
+  bool once = !o.prompt.empty() || !o.prompt_file.empty();
+  for (std::string line;;) {
+    if (once) {
+      line = ReadPrompt(o);
+    } else {
+      if (terminal && !common.json) fmt::print("> "), std::fflush(stdout);
+      if (!std::getline(std::cin, line) || line.empty()) break;
+    }
+    messages.push_back({"user", line, {}});
+    const std::string rendered = RenderChat(chat, messages, chat_options);
+    // The template writes the start token itself.
+    const std::vector<int32_t> tokens = tokenizer.Encode(rendered, {.add_special = false});
+    const Generated result = generator.Run(tokens, o.generate, [&](std::string_view text) {
+      if (common.json) return;
+      fmt::print("{}", text);
+      std::fflush(stdout);
+    });
+    if (!common.json) fmt::print("\n\n");
+    messages.push_back({"assistant", result.text, {}});
+    turns.push_back({{"user", line},
+                     {"assistant", result.text},
+                     {"prompt_tokens", result.prompt_tokens},
+                     {"reused_tokens", result.reused_tokens},
+                     {"stop", NameOf(result.reason)}});
+    if (once) break;
+  }
+  if (common.json) fmt::print("{}\n", turns.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  return 0;
+}
+
 int Run(const Options& o, const Common& common) {
   CheckSamplerOptions(o.generate.sampler);
   const Model model = OpenModel(o.model, o.tokenizer);
   const Tokenizer& tokenizer = NeedTokenizer(model);
-  const std::string prompt = ReadPrompt(o);
-  std::vector<int32_t> tokens = tokenizer.Encode(prompt);
-  if (tokens.empty() && tokenizer.bos() >= 0) tokens.push_back(tokenizer.bos());
   const int64_t context = o.context > 0 ? o.context : std::min<int64_t>(model.config.context, 4096);
   LanguageModel language_model(model, ThreadPool::Global());
   Generator generator(language_model, context);
+  if (o.chat) return Chat(o, common, model, generator);
+  const std::string prompt = ReadPrompt(o);
+  std::vector<int32_t> tokens = tokenizer.Encode(prompt);
+  if (tokens.empty() && tokenizer.bos() >= 0) tokens.push_back(tokenizer.bos());
   if (!common.json) fmt::print("{}", prompt);
   const Generated result = generator.Run(tokens, o.generate, [&](std::string_view text) {
     if (common.json) return;
@@ -83,6 +131,10 @@ Action AddGenerate(CLI::App& app, Common& common) {
   app.add_option("MODEL", o->model, "Model to run")->required();
   app.add_option("--prompt", o->prompt, "Text to continue; - or nothing reads standard input");
   app.add_option("--prompt-file", o->prompt_file, "File with the text to continue")->check(CLI::ExistingFile);
+  app.add_flag(
+      "--chat", o->chat,
+      "Converse with the model's own chat template: messages from --prompt or standard input, one a line");
+  app.add_option("--system", o->system, "System message of --chat");
   app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")->capture_default_str();
   app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));

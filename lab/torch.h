@@ -1,5 +1,5 @@
-// The one way into libtorch: every file of lab/ includes this header, which is precompiled (parsing it costs about
-// twelve seconds). Nothing outside lab/ may include it.
+// The one way into libtorch: every file of lab/ includes this header, which is precompiled (parsing it costs
+// about twelve seconds). Nothing outside lab/ may include it.
 #pragma once
 
 #pragma GCC diagnostic push

@@ -38,7 +38,8 @@ class Section {
     if (table_ == nullptr) return;
     for (const auto& [key, value] : *table_) {
       if (!known_.contains(std::string(key.str()))) {
-        Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()), fmt::join(known_, ", "));
+        Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()),
+             fmt::join(known_, ", "));
       }
     }
   }
@@ -107,13 +108,16 @@ void ReadTraining(const std::string& path, Section section, TrainRecipe& recipe)
   section.Read("precision", precision);
   section.Finish();
   objective.rate.shape = ShapeFromName(shape);
-  if (rule != "muon" && rule != "adamw") Fail("{}: train.optimizer is '{}'; known are muon, adamw", path, rule);
+  if (rule != "muon" && rule != "adamw")
+    Fail("{}: train.optimizer is '{}'; known are muon, adamw", path, rule);
   objective.rule = rule == "muon" ? Rule::kMuon : Rule::kAdamW;
-  if (precision != "bf16" && precision != "f32") Fail("{}: train.precision is '{}'; known are bf16, f32", path, precision);
+  if (precision != "bf16" && precision != "f32")
+    Fail("{}: train.precision is '{}'; known are bf16, f32", path, precision);
   objective.precision = precision == "bf16" ? Precision::kBFloat16 : Precision::kFloat32;
   recipe.windows.block = recipe.model.context;
   if (batch_tokens < recipe.model.context || batch_tokens % recipe.model.context != 0) {
-    Fail("{}: train.batch_tokens {} must be a multiple of the context {}", path, batch_tokens, recipe.model.context);
+    Fail("{}: train.batch_tokens {} must be a multiple of the context {}", path, batch_tokens,
+         recipe.model.context);
   }
   if (recipe.steps < 1) Fail("{}: train.steps must be positive", path);
   recipe.windows.blocks = batch_tokens / recipe.model.context;
@@ -133,7 +137,8 @@ TrainRecipe ReadTrainRecipe(const std::filesystem::path& path) {
   const std::set<std::string> sections = {"model", "tokenizer", "data", "train"};
   for (const auto& [key, value] : root) {
     if (!sections.contains(std::string(key.str()))) {
-      Fail("{}: [{}] is unknown; known sections are {}", path.string(), std::string(key.str()), fmt::join(sections, ", "));
+      Fail("{}: [{}] is unknown; known sections are {}", path.string(), std::string(key.str()),
+           fmt::join(sections, ", "));
     }
   }
   TrainRecipe recipe;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lab/command/recipe.h"
+#include "lab/command/write_model.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/io/file.h"
@@ -23,7 +24,7 @@ struct Arguments {
   int64_t steps = 0, seed = -1;
   int threads = 1;
   std::string device = "cpu";
-  bool resume = false;
+  bool resume = false, json = false;
 };
 
 // Documents one after the other, each ended by </s>.
@@ -35,6 +36,13 @@ std::vector<int32_t> Stream(const std::vector<std::vector<int32_t>>& documents) 
     stream.push_back(kEnd);
   }
   return stream;
+}
+
+// The held-out passages one after the other.
+std::string HeldOutTextFile(const Corpus& corpus) {
+  std::string all;
+  for (const Document& document : corpus.heldout) all += document.text;
+  return all;
 }
 
 void WriteText(const fs::path& path, const std::string& text) {
@@ -89,11 +97,10 @@ int Train(const Arguments& arguments) {
   }
   const std::vector<int32_t> stream = Stream(Tokenize(tokenizer, corpus.train));
   std::vector<HeldOutText> heldout;
-  int64_t heldout_bytes = 0;
+  WriteText(arguments.out / "heldout.txt", HeldOutTextFile(corpus));
   const auto heldout_ids = Tokenize(tokenizer, corpus.heldout);
   for (size_t i = 0; i < heldout_ids.size(); ++i) {
     heldout.push_back({heldout_ids[i], static_cast<int64_t>(corpus.heldout[i].text.size())});
-    heldout_bytes += heldout.back().bytes;
     fmt::print(stderr, "held out: {}, {} bytes\n", corpus.heldout[i].name, heldout.back().bytes);
   }
 
@@ -133,6 +140,7 @@ int TrainCommand(int argc, const char* const* argv) {
   app.add_option("--threads", arguments.threads, "threads; the result depends on them only through libtorch");
   app.add_option("--device", arguments.device, "cpu, cuda, cuda:1 ...");
   app.add_flag("--resume", arguments.resume, "go on from the checkpoint in the folder");
+  app.add_flag("--json", arguments.json, "print the result as JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,4 +1,5 @@
-// `lowbit train RECIPE.toml --data DIR -o OUT`: trains a language model from scratch and writes a Hugging Face folder.
+// `lowbit train RECIPE.toml --data DIR -o OUT`: trains a language model from scratch and writes a Hugging
+// Face folder.
 #pragma once
 
 namespace lowbit::lab {

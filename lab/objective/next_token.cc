@@ -14,26 +14,29 @@ Weights OnDevice(Weights weights, torch::Device device) {
   return weights;
 }
 
-// Muon is for matrices that map activations to activations; rows of an embedding are looked up, so its gradient is no
-// such map.
+// Muon is for matrices that map activations to activations; rows of an embedding are looked up, so its
+// gradient is no such map.
 std::vector<Parameter> Parameters(const Weights& weights, const NextTokenOptions& options) {
   std::vector<Parameter> parameters;
   for (const auto& [name, tensor] : weights) {
     const bool matrix = tensor.dim() == 2;
     const bool hidden = matrix && name.find(".layers.") != std::string::npos;
-    parameters.push_back({name, tensor, hidden ? options.rule : Rule::kAdamW, 1.0, matrix ? options.decay : 0.0});
+    parameters.push_back(
+        {name, tensor, hidden ? options.rule : Rule::kAdamW, 1.0, matrix ? options.decay : 0.0});
   }
   return parameters;
 }
 
 torch::Tensor Loss(const torch::Tensor& logits, const torch::Tensor& target) {
-  return torch::nn::functional::cross_entropy(logits.flatten(0, 1), target.flatten(),
-                                              torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+  return torch::nn::functional::cross_entropy(
+      logits.flatten(0, 1), target.flatten(),
+      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
 }
 
 }  // namespace
 
-NextToken::NextToken(const Graph& graph, Weights initial, NextTokenOptions options, std::vector<HeldOutText> heldout)
+NextToken::NextToken(const Graph& graph, Weights initial, NextTokenOptions options,
+                     std::vector<HeldOutText> heldout)
     : options_(options),
       train_(graph, {options.precision, options.device}),
       measure_(graph, {Precision::kFloat32, options.device}),
@@ -57,7 +60,8 @@ StepReport NextToken::Step(const Batch& batch, Clock clock) {
     part.backward();
     loss += part.item<double>();
   }
-  // The rate of step s is the schedule at (s + 1) / steps: the first step is not lost, the last is the floor's.
+  // The rate of step s is the schedule at (s + 1) / steps: the first step is not lost, the last is the
+  // floor's.
   const double rate = options_.rate(static_cast<double>(clock.step + 1) / static_cast<double>(clock.steps));
   const double norm = optimizer_.Step(rate);
   if (options_.average > 0) {
@@ -101,7 +105,9 @@ void NextToken::Load(const State& state) {
   optimizer_.SetState(optimizer);
 }
 
-double CodeLength::BitsPerByte() const { return nats / (std::numbers::ln2 * static_cast<double>(bytes)); }
+double CodeLength::BitsPerByte() const {
+  return nats / (std::numbers::ln2 * static_cast<double>(bytes));
+}
 
 CodeLength Measure(const Executor& executor, const Weights& weights, const std::vector<HeldOutText>& texts,
                    int64_t context, int64_t start_token) {
@@ -112,7 +118,8 @@ CodeLength Measure(const Executor& executor, const Weights& weights, const std::
     const auto count = static_cast<int64_t>(text.tokens.size());
     for (int64_t begin = 0; begin < count; begin += context) {
       const int64_t length = std::min(context, count - begin);
-      torch::Tensor input = torch::empty({1, length}, torch::kInt64), target = torch::empty({1, length}, torch::kInt64);
+      torch::Tensor input = torch::empty({1, length}, torch::kInt64),
+                    target = torch::empty({1, length}, torch::kInt64);
       for (int64_t i = 0; i < length; ++i) {
         target.data_ptr<int64_t>()[i] = text.tokens[static_cast<size_t>(begin + i)];
         input.data_ptr<int64_t>()[i] = i == 0 ? start_token : text.tokens[static_cast<size_t>(begin + i - 1)];

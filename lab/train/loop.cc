@@ -39,7 +39,8 @@ class Log {
       std::istringstream lines(ReadFile(path));
       for (std::string line; std::getline(lines, line);) {
         const auto entry = nlohmann::json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.contains("step") && entry["step"].get<int64_t>() <= step) kept += line + "\n";
+        if (entry.is_object() && entry.contains("step") && entry["step"].get<int64_t>() <= step)
+          kept += line + "\n";
       }
     }
     AtomicFile file(path);
@@ -65,7 +66,8 @@ State Everything(const Objective& objective, int64_t step, const Mean& mean) {
   for (auto& [name, tensor] : objective.Save()) state.emplace("objective." + name, tensor);
   state.emplace("loop.step", torch::tensor(step, torch::kInt64));
   state.emplace("loop.count", torch::tensor(mean.count, torch::kInt64));
-  for (const auto& [name, value] : mean.sums) state.emplace("mean." + name, torch::tensor(value, torch::kFloat64));
+  for (const auto& [name, value] : mean.sums)
+    state.emplace("mean." + name, torch::tensor(value, torch::kFloat64));
   return state;
 }
 
@@ -113,7 +115,8 @@ void Loop(Objective& objective, DataSource& data, const LoopOptions& options) {
     const bool last = step == options.steps;
     if (step % options.log_every == 0 || last) {
       StepReport report = mean.Take();
-      if (last || (options.evaluate_every > 0 && step % options.evaluate_every == 0)) report.merge(objective.Evaluate());
+      if (last || (options.evaluate_every > 0 && step % options.evaluate_every == 0))
+        report.merge(objective.Evaluate());
       log.Write(step, report);
       note = fmt::format("loss {:.4f}", report["loss"]);
     }

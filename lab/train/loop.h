@@ -1,5 +1,5 @@
-// The one training loop. It owns time, the order of the data, checkpoints, the log and the user's wish to stop; what a
-// step does belongs to the Objective (supervised, adversarial, bilevel ...).
+// The one training loop. It owns time, the order of the data, checkpoints, the log and the user's wish to
+// stop; what a step does belongs to the Objective (supervised, adversarial, bilevel ...).
 #pragma once
 
 #include <filesystem>
@@ -53,9 +53,10 @@ struct LoopOptions {
   int64_t stop_after = 0;            // stop with a checkpoint after this step, as Ctrl-C would; 0: never
 };
 
-// Runs the objective from step 0 (or from the checkpoint) to `steps`. A checkpoint is written atomically every
-// `checkpoint_seconds`, after the last step, and on Ctrl-C; an interrupted and resumed run ends bit-identical to an
-// uninterrupted one, its log included. Throws Interrupted after Ctrl-C, and Error when a checkpoint does not fit.
+// Runs the objective from step 0 (or from the checkpoint) to `steps`. A checkpoint is written atomically
+// every `checkpoint_seconds`, after the last step, and on Ctrl-C; an interrupted and resumed run ends
+// bit-identical to an uninterrupted one, its log included. Throws Interrupted after Ctrl-C, and Error when a
+// checkpoint does not fit.
 void Loop(Objective& objective, DataSource& data, const LoopOptions& options);
 
 // One checkpoint file. Write goes through a temporary name. Read throws Error naming the file.

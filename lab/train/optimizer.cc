@@ -7,7 +7,8 @@
 namespace lowbit::lab {
 
 torch::Tensor Orthogonalized(const torch::Tensor& matrix) {
-  // Coefficients of the quintic that pushes every singular value of (0, 1] near 1 in five steps (Jordan 2024).
+  // Coefficients of the quintic that pushes every singular value of (0, 1] near 1 in five steps (Jordan
+  // 2024).
   constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
   const bool tall = matrix.size(0) > matrix.size(1);
   torch::Tensor x = tall ? matrix.t() : matrix;
@@ -38,13 +39,15 @@ double Optimizer::Step(double rate) {
     const torch::Tensor& gradient = parameter.tensor.grad();
     if (!gradient.defined()) continue;
     const double norm = gradient.norm().item<double>();
-    if (!std::isfinite(norm)) Fail("training diverged: the gradient of {} is not finite; lower the rate", parameter.name);
+    if (!std::isfinite(norm))
+      Fail("training diverged: the gradient of {} is not finite; lower the rate", parameter.name);
     sum += norm * norm;
   }
   const double norm = std::sqrt(sum);
   const double scale = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1;
   ++steps_;
-  const double correction1 = 1 - std::pow(options_.beta1, steps_), correction2 = 1 - std::pow(options_.beta2, steps_);
+  const double correction1 = 1 - std::pow(options_.beta1, steps_),
+               correction2 = 1 - std::pow(options_.beta2, steps_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& parameter = parameters_[i];
     if (!parameter.tensor.grad().defined()) continue;

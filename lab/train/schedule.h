@@ -1,4 +1,5 @@
-// How a number (learning rate, temperature, noise) changes over a training run: a function of progress in [0, 1].
+// How a number (learning rate, temperature, noise) changes over a training run: a function of progress in [0,
+// 1].
 #pragma once
 
 #include <string>
@@ -7,8 +8,8 @@ namespace lowbit::lab {
 
 enum class Shape { kConstant, kCosine, kLinear };
 
-// Rises linearly from 0 to `peak` over the first `warmup` of the run, stays there until `hold`, then falls along `shape`
-// to `floor * peak` at the end.
+// Rises linearly from 0 to `peak` over the first `warmup` of the run, stays there until `hold`, then falls
+// along `shape` to `floor * peak` at the end.
 struct Schedule {
   double peak = 1;
   double warmup = 0;  // share of the run
