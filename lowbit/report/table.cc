@@ -6,25 +6,10 @@
 #include <cmath>
 
 #include "lowbit/base/error.h"
+#include "lowbit/report/escape.h"
 #include "lowbit/text/utf8.h"
 
 namespace lowbit::report {
-namespace {
-
-// An escape sequence in a tensor's name must not reach the terminal.
-std::string Printable(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const Utf8Step step = NextUtf8(text);
-    const bool control = step.point < 0x20 || (step.point >= 0x7f && step.point < 0xa0);
-    AppendUtf8(out, control ? U'\ufffd' : step.point);
-    text.remove_prefix(step.length);
-  }
-  return out;
-}
-
-}  // namespace
-
 Cell::Cell(double value, int digits)
     : text_(std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "–"), number_(value) {}
 
@@ -63,7 +48,7 @@ std::string Table::ToText() const {
     for (size_t i = 0; i < columns_.size(); ++i) {
       const Cell heading = columns_[i].heading();
       const Cell& cell = line == 0 ? heading : rows_[line - 1][i];
-      std::string text = Printable(cell.text());
+      std::string text = EscapeTerminal(cell.text());
       const size_t columns = DisplayWidth(text);
       lines[line].push_back({std::move(text), columns, cell.number() ? Align::kRight : columns_[i].align});
       width[i] = std::max(width[i], columns);

@@ -274,16 +274,17 @@ class Interpreter {
                  arguments.size());
           }
           for (const auto& [name, value] : named) {
-            const bool known = std::any_of(statement.parameters.begin(), statement.parameters.end(),
-                                           [&](const auto& parameter) { return parameter.first == name; });
+            const bool known =
+                std::any_of(statement.parameters.begin(), statement.parameters.end(),
+                            [&wanted = name](const auto& parameter) { return parameter.first == wanted; });
             if (!known) Fail("macro '{}' has no parameter '{}'", statement.text, name);
           }
           const std::shared_ptr<Scope> outer = home.lock();
           const Inner inner(*this, outer ? outer : scope_);
           for (size_t i = 0; i < statement.parameters.size(); ++i) {
             const auto& [name, fallback] = statement.parameters[i];
-            const auto given =
-                std::find_if(named.begin(), named.end(), [&](const auto& n) { return n.first == name; });
+            const auto given = std::find_if(named.begin(), named.end(),
+                                            [&wanted = name](const auto& n) { return n.first == wanted; });
             JinjaValue value = JinjaUndefined{fmt::format("parameter '{}' was not provided", name)};
             if (i < arguments.size()) {
               value = arguments[i];

@@ -223,9 +223,9 @@ JinjaValue JinjaValue::Dict(JinjaItems items) {
     if (value.IsNamespace()) Fail("a dictionary cannot hold a namespace");
     depth = std::max({depth, 1 + value.depth(), 1 + key.depth()});
     weight += key.weight() + value.weight();
-    const auto found =
-        small ? std::find_if(unique.begin(), unique.end(), [&](const auto& e) { return e.first == key; })
-              : unique.end();
+    const auto found = small ? std::find_if(unique.begin(), unique.end(),
+                                            [&wanted = key](const auto& e) { return e.first == wanted; })
+                             : unique.end();
     if (found != unique.end()) {
       found->second = std::move(value);
     } else {
