@@ -25,6 +25,7 @@ Action AddGenerate(CLI::App& app, Common& common);
 Action AddInspect(CLI::App& app, Common& common);
 Action AddBench(CLI::App& app, Common& common);
 Action AddReproduce(CLI::App& app, Common& common);
+Action AddReport(CLI::App& app, Common& common);
 Action AddList(CLI::App& app, Common& common);
 
 // What the user typed, for the history of a file.

@@ -37,6 +37,7 @@ int Run(int argc, char** argv) {
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
   add("bench", "Tokens per second beside the limits of the machine", AddBench);
   add("reproduce", "Measure the claims of a published system", AddReproduce);
+  add("report", "One HTML page from what other commands printed with --json", AddReport);
   add("list", "Formats, methods, kernels, model families", AddList);
   app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
   if (argc > 1 && argv[1][0] != '-') {

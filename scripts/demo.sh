@@ -40,4 +40,4 @@ echo
 echo "Text from the 4-bit model:"
 "$lowbit" generate "$out/gptq-int4.lowbit" --prompt "The old house stood" -n 60 --temperature 0.8 --top-p 0.9 --seed 1
 echo
-echo "Files and measurements: $out"
+echo "Report: $("$lowbit" report -o "$out/report.html" --title "The embedded model in few bits" "$out"/*.eval.json "$out"/gptq-*.quantize.json)"
