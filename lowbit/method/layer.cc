@@ -1,10 +1,12 @@
 #include "lowbit/method/layer.h"
 
 #include <chrono>
+#include <optional>
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/method/rtn.h"
+#include "lowbit/quantize/ggml_groups.h"
 #include "lowbit/quantize/output_error.h"
 
 namespace lowbit {
@@ -35,6 +37,37 @@ QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, 
   }
   for (const float scale : codes.scales) m.scale.push_back(FloatToF16(scale));
   if (format.offset == OffsetKind::kZeroPoint) m.zero = codes.zeros;
+  return m;
+}
+
+// The GGUF grid of a format with two levels of scales or with f16 minima; nothing for the affine formats.
+std::optional<GgmlGridType> GgmlTypeOf(const IntegerFormat& f) {
+  if (f.offset == OffsetKind::kMinF16) return f.bits == 4 ? GgmlGridType::kQ4_1 : GgmlGridType::kQ5_1;
+  if (f.scale != ScaleKind::kSuper) return std::nullopt;
+  switch (f.bits) {
+    case 2:
+      return GgmlGridType::kQ2_K;
+    case 3:
+      return GgmlGridType::kQ3_K;
+    case 4:
+      return GgmlGridType::kQ4_K;
+    case 5:
+      return GgmlGridType::kQ5_K;
+    default:
+      return GgmlGridType::kQ6_K;
+  }
+}
+
+QuantizedMatrix ToStored(const GgmlCodes& codes, const IntegerFormat& format) {
+  QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols, .codes = codes.codes};
+  for (const float d : codes.d)
+    (format.scale == ScaleKind::kSuper ? m.super : m.scale).push_back(FloatToF16(d));
+  if (format.scale == ScaleKind::kSuper) m.sub_scale = codes.scale;
+  if (format.offset == OffsetKind::kSuperMin) m.zero = codes.min;
+  for (const float d : codes.dmin) {
+    if (format.offset == OffsetKind::kSuperMin) m.super_min.push_back(FloatToF16(d));
+    if (format.offset == OffsetKind::kMinF16) m.min.push_back(FloatToF16(-d));
+  }
   return m;
 }
 
@@ -95,6 +128,57 @@ StatisticsNeeded NeedsOf(Method method) {
   return method == Method::kImatrix ? StatisticsNeeded::kImportance : StatisticsNeeded::kNone;
 }
 
+namespace {
+
+// The matrix of one layer by the method asked for; what happened goes to the report.
+QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, const LayerOptions& options,
+                      const LayerInputs& inputs, ThreadPool& pool, LayerReport& report) {
+  const std::optional<GgmlGridType> ggml = GgmlTypeOf(format);
+  if (ggml && w.cols % GridOf(*ggml).block != 0) {
+    Fail("{} needs rows of a multiple of {} columns, this layer has {}", NameOf(format), GridOf(*ggml).block,
+         w.cols);
+  }
+  if (options.method == Method::kGptq && inputs.hessian.data == nullptr) Fail("GPTQ needs calibration data");
+  std::span<const float> importance;
+  if (options.method == Method::kImatrix) {
+    if (inputs.importance.empty()) Fail("importance-weighted rounding needs calibration data or an imatrix");
+    importance = inputs.importance;
+  }
+  const auto describe = [&](const GptqReport& solved) {
+    report.damping = solved.damping;
+    if (solved.fell_back) report.note = "rounded to nearest: " + solved.reason;
+    if (solved.dead_columns > 0) {
+      report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
+    }
+  };
+  if (options.method == Method::kGptq) {
+    if (ggml) {
+      GptqGgmlOptions gptq{.type = *ggml};
+      gptq.order = options.order == ColumnOrder::kGroupAware ? ColumnOrder::kGroupAware : ColumnOrder::kNone;
+      gptq.damping.relative = options.damping;
+      const GptqGgmlResult solved = SolveGptqGgml<float>(w, inputs.hessian, gptq, pool);
+      describe(solved);
+      return ToStored(solved.matrix, format);
+    }
+    GptqOptions gptq{
+        .grid = GridOf(format, options.search, 2.4), .group = format.group, .order = options.order};
+    gptq.search_weight = SearchWeight::kHessianDiagonal;
+    gptq.damping.relative = options.damping;
+    const GptqResult solved = SolveGptq<float>(w, inputs.hessian, gptq, pool);
+    describe(solved);
+    const bool ordered = options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
+    return ToStored(solved.matrix, format, ordered ? solved.permutation : std::vector<int32_t>());
+  }
+  if (ggml)
+    return ToStored(RoundToGgml<float>(w, *ggml, importance, GgmlEmphasis::kImportance, pool), format);
+  const bool search = options.method != Method::kRtn;
+  const RtnOptions rtn{.grid = GridOf(format, search, options.method == Method::kMse ? 2.4 : 2.0),
+                       .group = format.group};
+  return ToStored(RoundToNearest<float>(w, rtn, importance, pool), format, {});
+}
+
+}  // namespace
+
 LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const IntegerFormat& format,
                           const LayerOptions& options, const LayerInputs& inputs, ThreadPool& pool) {
   const auto start = std::chrono::steady_clock::now();
@@ -106,36 +190,8 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
             .rows = w.rows,
             .cols = w.cols,
             .tokens = inputs.tokens};
-  if (format.scale != ScaleKind::kF16 || format.offset == OffsetKind::kMinF16) {
-    Fail("{}: {} cannot be filled by {} yet", name, NameOf(format), NameOf(options.method));
-  }
   try {
-    if (options.method == Method::kGptq) {
-      if (inputs.hessian.data == nullptr) Fail("{}: GPTQ needs calibration data", name);
-      GptqOptions gptq{
-          .grid = GridOf(format, options.search, 2.4), .group = format.group, .order = options.order};
-      gptq.search_weight = SearchWeight::kHessianDiagonal;
-      gptq.damping.relative = options.damping;
-      const GptqResult solved = SolveGptq<float>(w, inputs.hessian, gptq, pool);
-      report.damping = solved.damping;
-      if (solved.fell_back) report.note = "rounded to nearest: " + solved.reason;
-      if (solved.dead_columns > 0)
-        report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
-      const bool ordered =
-          options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
-      result.matrix = ToStored(solved.matrix, format, ordered ? solved.permutation : std::vector<int32_t>());
-    } else {
-      const bool search = options.method != Method::kRtn;
-      const RtnOptions rtn{.grid = GridOf(format, search, options.method == Method::kMse ? 2.4 : 2.0),
-                           .group = format.group};
-      std::span<const float> importance;
-      if (options.method == Method::kImatrix) {
-        if (inputs.importance.empty())
-          Fail("{}: importance-weighted rounding needs calibration data or an imatrix", name);
-        importance = inputs.importance;
-      }
-      result.matrix = ToStored(RoundToNearest<float>(w, rtn, importance, pool), format, {});
-    }
+    result.matrix = Solve(w, format, options, inputs, pool, report);
   } catch (const UsageError&) {
     throw;
   } catch (const Interrupted&) {
@@ -145,9 +201,9 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
   }
   MeasureErrors(w, result.matrix, inputs, pool, report);
   const PackedLayout layout(format, w.rows, w.cols);
-  report.bits = (static_cast<double>(layout.bytes) +
-                 (result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols))) *
-                8 / (static_cast<double>(w.rows) * static_cast<double>(w.cols));
+  const double side = result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols);
+  report.bits = (static_cast<double>(layout.bytes) + side) * 8 /
+                (static_cast<double>(w.rows) * static_cast<double>(w.cols));
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -58,6 +58,22 @@ DType SourceType(const Weights& weights, const std::string& name) {
   return type && (*type == DType::kF16 || *type == DType::kBF16) ? *type : DType::kF32;
 }
 
+// What llama.cpp takes instead of a type with blocks of 256 where rows are no multiple of 256 (IQ4_NL, which
+// has no integer grid, is replaced by Q4_0).
+IntegerFormat WithoutSuperBlocks(const IntegerFormat& format) {
+  if (format.scale != ScaleKind::kSuper) return format;
+  switch (format.bits) {
+    case 4:
+      return {5, 32, ScaleKind::kF16, OffsetKind::kCentre};
+    case 5:
+      return {5, 32, ScaleKind::kF16, OffsetKind::kMinF16};
+    case 6:
+      return {8, 32, ScaleKind::kF16, OffsetKind::kCentre};
+    default:
+      return {4, 32, ScaleKind::kF16, OffsetKind::kCentre};
+  }
+}
+
 // What a finished block leaves behind, and where.
 class Workplace {
  public:
@@ -356,6 +372,11 @@ std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& op
     if (matched == 0)
       FailUsage("--tensor {}={}: matches no weight matrix, for example {}", pattern, format,
                 plan.begin()->first);
+  }
+  for (auto& [name, chosen] : plan) {
+    auto* format = std::get_if<IntegerFormat>(&chosen);
+    if (format != nullptr && model.weights->Shape(name)[1] % kSuperColumns != 0)
+      *format = WithoutSuperBlocks(*format);
   }
   return plan;
 }
