@@ -26,6 +26,7 @@ Action AddInspect(CLI::App& app, Common& common);
 Action AddBench(CLI::App& app, Common& common);
 Action AddReproduce(CLI::App& app, Common& common);
 Action AddReport(CLI::App& app, Common& common);
+Action AddExport(CLI::App& app, Common& common);
 Action AddList(CLI::App& app, Common& common);
 
 // What the user typed, for the history of a file.

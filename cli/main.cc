@@ -35,6 +35,7 @@ int Run(int argc, char** argv) {
   add("eval", "Perplexity, and divergence from a reference model", AddEval);
   add("generate", "Continue a prompt, or chat", AddGenerate);
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
+  add("export", "Write a model for another program", AddExport);
   add("bench", "Tokens per second beside the limits of the machine", AddBench);
   add("reproduce", "Measure the claims of a published system", AddReproduce);
   add("report", "One HTML page from what other commands printed with --json", AddReport);

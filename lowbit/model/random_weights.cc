@@ -50,6 +50,7 @@ class RandomWeights : public Weights {
     return static_cast<size_t>(shape[0] * shape[1]) * SizeOf(std::get<DType>(found->second));
   }
   std::vector<float> Floats(const std::string& name) const override {
+    if (formats_.contains(name)) return ToFloats(Load(name));
     return std::vector<float>(static_cast<size_t>(Shape(name)[0]), 1.0f);  // norms and biases
   }
   Matrix Load(const std::string& name) const override {
@@ -74,18 +75,19 @@ class RandomWeights : public Weights {
         for (size_t i = begin; i + 2 <= end; i += 2) std::memcpy(owner->data() + i, &half, 2);
       };
       const float step = spread / static_cast<float>(1 << (f->bits - 1));
+      const int sub = f->bits == 2 ? 8 : 16;  // in the range of every type's integer scales and minima
       if (f->scale == ScaleKind::kF16) {
         fill16(layout.scale, layout.offset, step);
       } else {
-        std::memset(owner->data() + layout.scale, 32, layout.offset - layout.scale);
-        fill16(layout.super, layout.super_min, step / 32);
+        std::memset(owner->data() + layout.scale, sub, layout.offset - layout.scale);
+        fill16(layout.super, layout.super_min, step / static_cast<float>(sub));
       }
       if (f->offset == OffsetKind::kMinF16) fill16(layout.offset, layout.super, -spread);
       if (f->offset == OffsetKind::kZeroPoint)
         std::memset(owner->data() + layout.offset, 1 << (f->bits - 1), layout.super - layout.offset);
       if (f->offset == OffsetKind::kSuperMin) {
-        std::memset(owner->data() + layout.offset, 32, layout.super - layout.offset);
-        fill16(layout.super_min, layout.bytes, spread / 32);
+        std::memset(owner->data() + layout.offset, sub, layout.super - layout.offset);
+        fill16(layout.super_min, layout.bytes, spread / static_cast<float>(sub));
       }
     } else {
       const DType type = std::get<DType>(m.format);

@@ -1,0 +1,43 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/calibration_text.h"
+#include "cli/command.h"
+#include "lowbit/base/error.h"
+#include "lowbit/model/gguf_export.h"
+
+namespace lowbit::cli {
+namespace {
+
+struct Options {
+  std::string model, output, to;
+};
+
+int Run(const Options& o, const Common& common) {
+  const Model model = OpenModel(o.model);
+  if (std::filesystem::exists(o.output) && std::filesystem::equivalent(o.output, o.model)) {
+    FailUsage("-o {}: is the model that is read", o.output);
+  }
+  WriteGguf(model, o.output);
+  const size_t bytes = std::filesystem::file_size(o.output);
+  if (common.json) {
+    fmt::print("{}\n", nlohmann::json{{"output", o.output}, {"to", o.to}, {"bytes", bytes}}.dump(2));
+  } else {
+    fmt::print("{}: {}\n", o.output, Bytes(bytes));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Action AddExport(CLI::App& app, Common& common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("MODEL", o->model, "Model to export")->required();
+  app.add_option("-o,--output", o->output, "File to write")->required();
+  app.add_option("--to", o->to, "Format of the file")->required()->check(CLI::IsMember({"gguf"}));
+  return [o, &common] { return Run(*o, common); };
+}
+
+}  // namespace lowbit::cli
