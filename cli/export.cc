@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "lowbit/base/error.h"
 #include "lowbit/model/gguf_export.h"
+#include "lowbit/model/quantized_checkpoint.h"
 
 namespace lowbit::cli {
 namespace {
@@ -20,8 +21,14 @@ int Run(const Options& o, const Common& common) {
   if (std::filesystem::exists(o.output) && std::filesystem::equivalent(o.output, o.model)) {
     FailUsage("-o {}: is the model that is read", o.output);
   }
-  WriteGguf(model, o.output);
-  const size_t bytes = std::filesystem::file_size(o.output);
+  std::filesystem::path file = o.output;
+  if (o.to == "gguf") {
+    WriteGguf(model, o.output);
+  } else {
+    WriteGptqFolder(model, o.output, o.to == "gptq" ? GptqLayout::Version::kV1 : GptqLayout::Version::kV2);
+    file /= "model.safetensors";
+  }
+  const size_t bytes = std::filesystem::file_size(file);
   if (common.json) {
     fmt::print("{}\n", nlohmann::json{{"output", o.output}, {"to", o.to}, {"bytes", bytes}}.dump(2));
   } else {
@@ -35,8 +42,10 @@ int Run(const Options& o, const Common& common) {
 Action AddExport(CLI::App& app, Common& common) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "Model to export")->required();
-  app.add_option("-o,--output", o->output, "File to write")->required();
-  app.add_option("--to", o->to, "Format of the file")->required()->check(CLI::IsMember({"gguf"}));
+  app.add_option("-o,--output", o->output, "File to write; a folder for gptq")->required();
+  app.add_option("--to", o->to, "Format of the file")
+      ->required()
+      ->check(CLI::IsMember({"gguf", "gptq", "gptq-v2"}));
   return [o, &common] { return Run(*o, common); };
 }
 

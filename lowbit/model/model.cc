@@ -12,6 +12,7 @@
 #include "lowbit/model/bundle.h"
 #include "lowbit/model/gguf_model.h"
 #include "lowbit/model/hf_config.h"
+#include "lowbit/model/quantized_checkpoint.h"
 
 namespace lowbit {
 namespace {
@@ -100,11 +101,19 @@ void OpenFolder(const fs::path& path, Model& model) {
   const json parsed = ParseJson(ReadFile(config), config.string());
   model.kind = "Hugging Face folder";
   model.config = ParseHfConfig(parsed, config.string());
-  if (parsed.contains("quantization_config") || fs::exists(path / "quantize_config.json")) {
-    Fail("{}: the checkpoint is already quantized; quantized Hugging Face checkpoints are not read yet",
-         path.string());
+  const std::shared_ptr<const TensorSource> source = OpenSafetensors(path);
+  const fs::path quantize_config = path / "quantize_config.json";
+  if (parsed.contains("quantization_config")) {
+    model.kind = "quantized Hugging Face folder";
+    model.weights =
+        std::make_shared<QuantizedCheckpoint>(source, parsed["quantization_config"], config.string());
+  } else if (fs::exists(quantize_config)) {
+    model.kind = "quantized Hugging Face folder";
+    model.weights = std::make_shared<QuantizedCheckpoint>(
+        source, ParseJson(ReadFile(quantize_config), quantize_config.string()), quantize_config.string());
+  } else {
+    model.weights = std::make_shared<PlainWeights>(source);
   }
-  model.weights = std::make_shared<PlainWeights>(std::shared_ptr<const TensorSource>(OpenSafetensors(path)));
   if (!model.config.tied && !model.weights->Has("lm_head.weight")) model.config.tied = true;
   model.tokenizer = TokenizerIn(path);
   model.chat_template = ChatTemplateIn(path);
