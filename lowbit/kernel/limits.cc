@@ -48,10 +48,18 @@ double DotLoop(int64_t rounds, float* sink) {
   alignas(64) uint8_t bytes[64];
   std::fill_n(bytes, 64, static_cast<uint8_t>(rounds & 1));
   const Bytes codes = LoadBytes(bytes);
-  const Quad x = hn::Set(DI(), static_cast<int32_t>(rounds & 0x01010101));
+  Quad x = hn::Set(DI(), static_cast<int32_t>(rounds & 0x01010101));
   for (int64_t r = 0; r < rounds; ++r) {
     Unroll<0, 8>([&](auto q) LOWBIT_STEP {
-      Unroll<0, kChains>([&](auto i) LOWBIT_STEP { sum[i].template Step<decltype(q)::value>(codes, x); });
+      Unroll<0, kChains>([&](auto i) LOWBIT_STEP {
+        // The operand might have changed, for all the compiler knows: no product is computed once for all rounds.
+#if HWY_TARGET == HWY_AVX3
+        asm("" : "+v"(x.raw));
+#elif HWY_TARGET == HWY_AVX2
+        asm("" : "+x"(x.raw));
+#endif
+        sum[i].template Step<decltype(q)::value>(codes, x);
+      });
     });
   }
   Unroll<0, kChains>([&](auto i) LOWBIT_STEP { StoreFloats(ToFloats(sum[i].Total()), sink + i * 16); });

@@ -23,7 +23,10 @@ std::string Architecture(const std::string& family) {
 }
 
 void AddTokenizer(const Model& model, GgufMetadata& metadata) {
-  if (!model.tokenizer) return;
+  if (!model.tokenizer) {
+    metadata.emplace_back("tokenizer.ggml.model", std::string("none"));
+    return;
+  }
   const GgufVocabulary v = model.tokenizer->ToGguf();
   const auto add = [&](const char* key, GgufValue value) {
     metadata.emplace_back(std::string("tokenizer.ggml.") + key, std::move(value));

@@ -128,7 +128,7 @@ void OpenGguf(const fs::path& path, Model& model) {
   model.kind = "GGUF file";
   model.config = ConfigFromGguf(*file);
   model.weights = std::make_shared<GgufWeights>(file, model.config);
-  if (file->HasKey("tokenizer.ggml.model")) {
+  if (file->FindString("tokenizer.ggml.model").value_or("none") != "none") {
     model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(*file)));
   }
   model.chat_template = file->FindString("tokenizer.chat_template").value_or("");
