@@ -92,6 +92,11 @@ GgufMetadata MakeMetadata(const Model& model) {
     m.emplace_back(arch + ".rope.scaling.type", c.rope.type);
     number("rope.scaling.factor", c.rope.factor);
     if (c.rope.original_context > 0) integer("rope.scaling.original_context_length", c.rope.original_context);
+  } else if (c.rope.type == "longrope" || c.rope.type == "su") {
+    m.emplace_back(arch + ".rope.scaling.type", std::string("longrope"));
+    integer("rope.scaling.original_context_length",
+            c.rope.original_context > 0 ? c.rope.original_context : c.context);
+    number("rope.scaling.attn_factor", MakeRope(c.rope, c.head_size, c.context).attention_factor);
   } else if (c.rope.type == "dynamic") {
     Fail("{}: dynamic rope scaling has no place in GGUF", model.path.string());
   }
@@ -99,8 +104,13 @@ GgufMetadata MakeMetadata(const Model& model) {
   return m;
 }
 
-// Divisors of the rotary frequencies ("rope_freqs.weight"), where the type is not one of GGUF's own.
-std::vector<float> RopeDivisors(const LlamaConfig& c) {
+// Tables of rotary frequencies: divisors where the type is not one of GGUF's own, the two factor tables of
+// longrope.
+std::vector<std::pair<std::string, std::vector<float>>> RopeTables(const LlamaConfig& c) {
+  if (!c.rope.long_factor.empty()) {
+    return {{"rope_factors_long.weight", {c.rope.long_factor.begin(), c.rope.long_factor.end()}},
+            {"rope_factors_short.weight", {c.rope.short_factor.begin(), c.rope.short_factor.end()}}};
+  }
   if (c.rope.type != "llama3" && c.rope.divisors.empty()) return {};
   RopeConfig plain;
   plain.theta = c.rope.theta;
@@ -111,7 +121,7 @@ std::vector<float> RopeDivisors(const LlamaConfig& c) {
   for (size_t i = 0; i < base.inverse_frequency.size(); ++i) {
     divisors.push_back(static_cast<float>(base.inverse_frequency[i] / scaled.inverse_frequency[i]));
   }
-  return divisors;
+  return {{"rope_freqs.weight", divisors}};
 }
 
 // Rows of blocks with the same codes and numbers.
@@ -153,10 +163,10 @@ class Exporter {
   explicit Exporter(const Model& model) : model_(model), c_(model.config) {}
 
   void Run(const std::filesystem::path& path) {
-    const std::vector<float> divisors = RopeDivisors(c_);
+    const auto tables = RopeTables(c_);
     std::vector<GgufWriter::Tensor> tensors;
-    if (!divisors.empty())
-      tensors.push_back({"rope_freqs.weight", DType::kF32, {static_cast<int64_t>(divisors.size())}});
+    for (const auto& [name, values] : tables)
+      tensors.push_back({name, DType::kF32, {static_cast<int64_t>(values.size())}});
     std::vector<std::string> names;
     for (const Value& value : model_.graph->values) {
       if (value.kind != ValueKind::kWeight) continue;
@@ -166,11 +176,11 @@ class Exporter {
       names.push_back(value.name);
     }
     GgufWriter writer(path, MakeMetadata(model_), tensors);
-    if (!divisors.empty()) writer.Write("rope_freqs.weight", std::as_bytes(std::span(divisors)));
+    for (const auto& [name, values] : tables) writer.Write(name, std::as_bytes(std::span(values)));
     Progress progress("exporting", static_cast<int64_t>(names.size()), "tensors");
     for (size_t i = 0; i < names.size(); ++i) {
       progress.Update(static_cast<int64_t>(i));
-      const auto& tensor = tensors[i + (divisors.empty() ? 0 : 1)];
+      const auto& tensor = tensors[i + tables.size()];
       writer.Write(tensor.name, Reorder(names[i], Bytes(names[i], tensor.type)));
       model_.weights->Release(names[i]);
     }

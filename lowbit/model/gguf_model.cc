@@ -110,7 +110,9 @@ LlamaConfig ConfigFromGguf(const GgufFile& file) {
     c.has_sliding_rope = true;
     c.sliding_rope.theta = number("rope.freq_base_swa", 10000);
   } else {
-    c.window = c.family == "mistral" ? integer("attention.sliding_window", 0) : 0;
+    // Mistral is called llama here; what tells it is the window.
+    c.window = arch == "llama" || arch == "mistral" ? integer("attention.sliding_window", 0) : 0;
+    if (c.window > 0) c.family = "mistral";
   }
   RopeConfig& rope = c.rope;
   rope.theta = number("rope.freq_base", 10000);
