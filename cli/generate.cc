@@ -99,7 +99,7 @@ int Run(const Options& o, const Common& common) {
   const std::string prompt = ReadPrompt(o);
   std::vector<int32_t> tokens = tokenizer.Encode(prompt);
   if (tokens.empty() && tokenizer.bos() >= 0) tokens.push_back(tokenizer.bos());
-  if (!common.json) fmt::print("{}", prompt);
+  if (static_cast<int64_t>(tokens.size()) <= context && !common.json) fmt::print("{}", prompt);
   const Generated result = generator.Run(tokens, o.generate, [&](std::string_view text) {
     if (common.json) return;
     fmt::print("{}", text);
