@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
@@ -18,7 +20,7 @@ struct Options {
   std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text,
                                         order = "group-aware", stream = "quantized";
   int bits = 4, group = 64;
-  bool asymmetric = false, no_true_sequential = false, no_search = false, quiet = false, force = false;
+  bool asymmetric = false, no_true_sequential = false, no_search = false, dry_run = false;
   std::vector<std::string> tensors;
   SampleOptions samples;
   double damping = 0.01;
@@ -55,6 +57,19 @@ QuantizeOptions ToQuantize(const Options& o) {
   return q;
 }
 
+nlohmann::json ToJson(const MemoryBound& m) {
+  return {{"block", m.block},
+          {"hessians", m.hessians},
+          {"streams", m.streams},
+          {"fixed", m.fixed},
+          {"total", m.total()}};
+}
+
+std::string Describe(const MemoryBound& m) {
+  return fmt::format("{} (largest block in f32 {} + its statistics {} + activations {} + {})",
+                     Bytes(m.total()), Bytes(m.block), Bytes(m.hessians), Bytes(m.streams), Bytes(m.fixed));
+}
+
 void PrintJson(const QuantizeReport& report, const Ledger& ledger, const fs::path& output) {
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerReport& l : report.layers) {
@@ -78,6 +93,8 @@ void PrintJson(const QuantizeReport& report, const Ledger& ledger, const fs::pat
                                  {"statistics", report.seconds_statistics},
                                  {"solve", report.seconds_solve},
                                  {"total", report.seconds_total}}},
+                               {"memory_peak", report.memory_peak},
+                               {"memory_bound", ToJson(report.memory_bound)},
                                {"layers", layers}};
   fmt::print("{}\n", json.dump(2));
 }
@@ -105,12 +122,88 @@ void PrintTables(const QuantizeReport& report, const Ledger& before, const Ledge
              after.bits_per_weight(), after.bits_per_weight_linear(), before.bits_per_weight());
   fmt::print("{:.1f} s: {:.1f} s forward passes, {:.1f} s statistics, {:.1f} s solving\n",
              report.seconds_total, report.seconds_forward, report.seconds_statistics, report.seconds_solve);
+  fmt::print("memory: {} at most, bound {}\n", Bytes(report.memory_peak), Describe(report.memory_bound));
+}
+
+// "model.layers.7.mlp.up_proj.weight" -> "model.layers.*.mlp.up_proj.weight"
+std::string WithoutNumbers(const std::string& name) {
+  static const std::regex number("\\.[0-9]+\\.");
+  return std::regex_replace(name, number, ".*.");
+}
+
+// What would be written, and the memory it takes; no weight is read.
+int DryRun(const Model& model, const QuantizeOptions& options, const SampleOptions& samples,
+           const Common& common) {
+  const bool calibrated = NeedsOf(options.layer.method) != StatisticsNeeded::kNone;
+  const int64_t tokens = calibrated ? samples.samples * samples.length : 0;
+  const Ledger before = LedgerOf(model), after = PlannedLedger(model, options);
+  const MemoryBound memory = MemoryBoundOf(model, options, tokens);
+  struct Kind {
+    std::string name, from, to;
+    int64_t tensors = 0, weights = 0;
+    size_t bytes = 0;
+  };
+  std::vector<Kind> kinds;  // tensors of one name in all blocks, from one type to one format
+  for (size_t i = 0; i < after.entries.size(); ++i) {
+    const LedgerEntry& e = after.entries[i];
+    const std::string name = WithoutNumbers(e.name), &from = before.entries[i].stored_as;
+    auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) {
+      return k.name == name && k.from == from && k.to == e.stored_as;
+    });
+    if (kind == kinds.end()) kind = kinds.insert(kinds.end(), Kind{name, from, e.stored_as});
+    ++kind->tensors;
+    kind->weights += e.weights;
+    kind->bytes += e.bytes;
+  }
+  if (common.json) {
+    nlohmann::json tensors = nlohmann::json::array();
+    for (const Kind& k : kinds) {
+      tensors.push_back({{"name", k.name},
+                         {"from", k.from},
+                         {"format", k.to},
+                         {"tensors", k.tensors},
+                         {"weights", k.weights},
+                         {"bytes", k.bytes}});
+    }
+    const nlohmann::json json = {{"dry_run", true},
+                                 {"weights", after.weights},
+                                 {"bytes", after.bytes},
+                                 {"bytes_before", before.bytes},
+                                 {"bits_per_weight", after.bits_per_weight()},
+                                 {"bits_per_weight_linear", after.bits_per_weight_linear()},
+                                 {"memory_bound", ToJson(memory)},
+                                 {"tensors", tensors}};
+    fmt::print("{}\n", json.dump(2));
+    return 0;
+  }
+  report::Table table({{"tensor"},
+                       {"count", report::Align::kRight},
+                       {"weights", report::Align::kRight},
+                       {"from"},
+                       {"to"},
+                       {"bits", report::Align::kRight},
+                       {"size", report::Align::kRight}});
+  for (const Kind& k : kinds) {
+    table.AddRow({k.name, fmt::to_string(k.tensors), fmt::to_string(k.weights), k.from, k.to,
+                  fmt::format("{:.3f}", static_cast<double>(k.bytes) * 8 / static_cast<double>(k.weights)),
+                  Bytes(k.bytes)});
+  }
+  fmt::print("{}\n{} weights: {} now, {} after\n", table.ToText(), after.weights, Bytes(before.bytes),
+             Bytes(after.bytes));
+  fmt::print("bits per weight: {:.3f} (all weights), {:.3f} (linear layers); now {:.3f}\n",
+             after.bits_per_weight(), after.bits_per_weight_linear(), before.bits_per_weight());
+  fmt::print("memory: at most {}\nNothing was written: --dry-run.\n", Describe(memory));
+  return 0;
 }
 
 int Run(const Options& o, const Common& common) {
   const QuantizeOptions options = ToQuantize(o);
   const Model model = OpenModel(o.model, o.tokenizer);
-  fs::path output = o.output;
+  SampleOptions samples = o.samples;
+  samples.length = std::min(samples.length, model.config.context);
+  if (o.dry_run) return DryRun(model, options, samples, common);
+  if (o.output.empty()) FailUsage("-o FILE is required: the file to write");
+  const fs::path output = o.output;
   if (fs::is_directory(output))
     FailUsage("-o {}: is a folder; give a file name such as model.lowbit", o.output);
   if (fs::exists(output) && fs::equivalent(output, model.path))
@@ -118,8 +211,6 @@ int Run(const Options& o, const Common& common) {
   std::vector<std::vector<int32_t>> calibration;
   if (NeedsOf(options.layer.method) != StatisticsNeeded::kNone) {
     if (o.text.empty()) FailUsage("{} needs calibration text: give --text FILE", o.recipe);
-    SampleOptions samples = o.samples;
-    samples.length = std::min(samples.length, model.config.context);
     calibration = DrawSamples(CalibrationTokens(model, o.text), samples, o.text);
   }
   const QuantizeReport report =
@@ -139,7 +230,7 @@ Action AddQuantize(CLI::App& app, Common& common) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "Hugging Face folder, GGUF file, lowbit file or llama2.c .bin")
       ->required();
-  app.add_option("-o,--output", o->output, "File to write")->required();
+  app.add_option("-o,--output", o->output, "File to write");
   app.add_option("--recipe", o->recipe, "Method: gptq, imatrix, mse, rtn")->capture_default_str();
   app.add_option("--format", o->format,
                  "Format of the linear layers, for example int4-g64 (lowbit list formats)");
@@ -158,6 +249,7 @@ Action AddQuantize(CLI::App& app, Common& common) {
       ->capture_default_str();
   app.add_option("--damping", o->damping, "GPTQ: share of the mean diagonal added to the Hessian")
       ->capture_default_str();
+  app.add_flag("--dry-run", o->dry_run, "Print formats, sizes and the memory bound; write nothing");
   app.add_flag("--no-true-sequential", o->no_true_sequential, "Calibrate all layers of a block in one pass");
   app.add_flag("--no-search", o->no_search, "Grids from the full range, without searching a tighter one");
   app.add_option("--inputs", o->stream, "What the next block is calibrated on")

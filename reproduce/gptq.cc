@@ -177,7 +177,7 @@ std::string Show(const Quality& q) {
 
 // Per layer, on the first block's real inputs: tr(D H D^T) of GPTQ over that of RTN.
 double LargestErrorRatio(Bench& bench) {
-  BlockStream stream(bench.model(), bench.Samples(0), bench.pool());
+  BlockStream stream(bench.model(), bench.Samples(0), StreamMemory::kOneStream, bench.pool());
   stream.Load(0);
   double worst = 0;
   const Cut& cut = stream.block(0);
@@ -185,8 +185,8 @@ double LargestErrorRatio(Bench& bench) {
   for (const std::vector<int>& stage : LinearStages(graph, cut.first, cut.last)) {
     const int64_t width = graph.values[graph.nodes[stage[0]].in[0]].shape.back();
     HessianAccumulator<float> accumulator(width, bench.pool());
-    stream.Observe(0, stage.back(), [&](int node, const float* x, int64_t rows, int64_t sequences) {
-      if (node == stage[0]) accumulator.Add({x, rows, width}, sequences);
+    stream.Observe(0, {stage.data(), 1}, [&](int, const float* x, int64_t rows, int64_t sequences) {
+      accumulator.Add({x, rows, width}, sequences);
     });
     const Buffer<float> hessian = accumulator.Finish();
     for (const int node : stage) {
@@ -211,13 +211,13 @@ double LargestErrorRatio(Bench& bench) {
 // Codes of the first layer with lazy blocks of 1, 32 and 128 columns, and with H = I beside round to nearest.
 std::pair<double, bool> Exactness(Bench& bench) {
   const Graph& graph = *bench.model().graph;
-  BlockStream stream(bench.model(), bench.Samples(0), bench.pool());
+  BlockStream stream(bench.model(), bench.Samples(0), StreamMemory::kOneStream, bench.pool());
   stream.Load(0);
   const int node = LinearStages(graph, stream.block(0).first, stream.block(0).last)[0][0];
   const Value& weight = graph.values[graph.nodes[node].in[1]];
   const int64_t rows = weight.shape[0], cols = weight.shape[1];
   HessianAccumulator<double> accumulator(cols, bench.pool());
-  stream.Observe(0, node, [&](int, const float* x, int64_t n, int64_t sequences) {
+  stream.Observe(0, {&node, 1}, [&](int, const float* x, int64_t n, int64_t sequences) {
     accumulator.Add({x, n, cols}, sequences);
   });
   Buffer<double> hessian = accumulator.Finish();

@@ -12,6 +12,16 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 1024;  // enough for full-speed products, little beside the hidden states
 
+// Floats that a stream keeps for a token. Two streams are the residual and the widest output of an attention:
+// what lives between the products of a transformer block, its feed-forward layer's inside aside.
+int64_t TokenRoom(const Graph& graph, int64_t width, StreamMemory memory) {
+  int64_t attention = 0;
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::kAttention) attention = std::max(attention, graph.values[node.out[0]].shape.back());
+  }
+  return memory == StreamMemory::kOneStream ? width : width + std::max(width, attention);
+}
+
 }  // namespace
 
 std::vector<std::vector<int32_t>> DrawSamples(std::span<const int32_t> tokens, const SampleOptions& options,
@@ -35,10 +45,12 @@ std::vector<std::vector<int32_t>> DrawSamples(std::span<const int32_t> tokens, c
   return samples;
 }
 
-BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> sequences, ThreadPool& pool)
+BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> sequences, StreamMemory memory,
+                         ThreadPool& pool)
     : executor_(*model.graph, pool, Arithmetic::kFloat),
+      weights_(model.weights),
       sequences_(std::move(sequences)),
-      width_(model.config.width) {
+      token_room_(TokenRoom(*model.graph, model.config.width, memory)) {
   for (const Cut& cut : Partition(*model.graph)) {
     if (cut.block < 0) continue;
     if (cut.live_in.size() != 1 || cut.live_out.size() != 1) {
@@ -48,22 +60,24 @@ BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> s
     blocks_.push_back(cut);
   }
   if (blocks_.empty()) Fail("{}: the network has no blocks to stream", model.path.string());
-  for (const auto& sequence : sequences_) {
-    offset_.push_back(tokens_);
-    tokens_ += static_cast<int64_t>(sequence.size());
-  }
-  hidden_ = Buffer<float>(static_cast<size_t>(tokens_ * width_));
-  // The nodes before the first block, without a cache: embeddings look at one token at a time.
-  weights_ = model.weights;
-  const int first = blocks_.front().first;
-  executor_.Load(*weights_, 0, first);
   for (size_t i = 0; i < sequences_.size(); ++i) {
-    const Segment segment{nullptr, 0, static_cast<int64_t>(sequences_[i].size())};
-    executor_.Run(0, first, {&segment, 1}, sequences_[i]);
-    std::memcpy(hidden_.data() + offset_[i] * width_, executor_.ValueData(blocks_.front().live_in[0]),
-                sequences_[i].size() * static_cast<size_t>(width_) * sizeof(float));
+    const auto length = static_cast<int64_t>(sequences_[i].size());
+    if (batches_.empty() || batches_.back().rows + length > kRowsAtOnce)
+      batches_.push_back({i, i, tokens_, 0});
+    batches_.back().last = i + 1;
+    batches_.back().rows += length;
+    tokens_ += length;
   }
-  executor_.Unload(0, first);
+  kept_ = Buffer<float>(static_cast<size_t>(tokens_ * token_room_));
+  // The nodes before the first block: embeddings look at one token at a time.
+  const Cut before{.block = -1, .first = 0, .last = blocks_.front().first, .live_in = {}, .live_out = {}};
+  executor_.Load(*weights_, before.first, before.last);
+  Pass(before, before.last, {}, {});
+  executor_.Unload(before.first, before.last);
+}
+
+size_t BlockStream::KeptBytes(const Model& model, int64_t tokens, StreamMemory memory) {
+  return static_cast<size_t>(tokens * TokenRoom(*model.graph, model.config.width, memory)) * sizeof(float);
 }
 
 void BlockStream::Load(int index) {
@@ -80,42 +94,69 @@ void BlockStream::Unload(int index) {
   }
 }
 
-void BlockStream::Observe(int index, int last_node, const Observer& observer) {
-  RunAll(index, last_node + 1, &observer, false);
+void BlockStream::Observe(int index, std::span<const int> nodes, const Observer& observer) {
+  Pass(blocks_[index], KeepPoint(nodes.front()), nodes, observer);
 }
 
 void BlockStream::Advance(int index) {
-  RunAll(index, blocks_[index].last, nullptr, true);
+  Pass(blocks_[index], blocks_[index].last, {}, {});
 }
 
-void BlockStream::RunAll(int index, int last, const Observer* observer, bool keep_output) {
-  const Cut& cut = blocks_[index];
-  for (size_t i = 0; i < sequences_.size();) {
-    CheckInterrupt();
-    size_t j = i;
-    int64_t rows = 0;
-    std::vector<KvCache> caches;
-    while (j < sequences_.size() &&
-           (j == i || rows + static_cast<int64_t>(sequences_[j].size()) <= kRowsAtOnce)) {
-      const auto length = static_cast<int64_t>(sequences_[j++].size());
-      rows += length;
-      caches.emplace_back(executor_.graph(), length, CacheType::kF32, cut.first, cut.last);
-    }
-    std::vector<Segment> segments;
-    for (size_t k = i; k < j; ++k)
-      segments.push_back({&caches[k - i], 0, static_cast<int64_t>(sequences_[k].size()), 0});
-    executor_.Reserve(rows);
-    float* const hidden = hidden_.data() + offset_[i] * width_;
-    const size_t bytes = static_cast<size_t>(rows * width_) * sizeof(float);
-    std::memcpy(executor_.ValueData(cut.live_in[0]), hidden, bytes);
-    const auto count = static_cast<int64_t>(j - i);
-    const Executor::Observer watch = [&](int node, const float* x, int64_t n) {
-      (*observer)(node, x, n, count);
-    };
-    executor_.Run(cut.first, last, segments, {}, observer != nullptr ? &watch : nullptr);
-    if (keep_output) std::memcpy(hidden, executor_.ValueData(cut.live_out[0]), bytes);
-    i = j;
+int64_t BlockStream::WidthAt(int node) const {
+  int64_t width = 0;
+  for (const int v : LiveAt(executor_.graph(), node)) width += executor_.graph().values[v].shape.back();
+  return width;
+}
+
+int BlockStream::KeepPoint(int node) const {
+  for (; node > position_; --node) {
+    if (WidthAt(node) <= token_room_) return node;
   }
+  return -1;
+}
+
+void BlockStream::Pass(const Cut& range, int keep_at, std::span<const int> nodes, const Observer& observer) {
+  const Graph& graph = executor_.graph();
+  const auto move = [&](int node, const Batch& batch, bool keep) {
+    float* kept = kept_.data() + batch.row * token_room_;
+    for (const int v : LiveAt(graph, node)) {
+      if (graph.values[v].kind == ValueKind::kTokens) continue;
+      const int64_t size = batch.rows * graph.values[v].shape.back();
+      float* const data = executor_.ValueData(v);
+      std::memcpy(keep ? kept : data, keep ? data : kept, static_cast<size_t>(size) * sizeof(float));
+      kept += size;
+    }
+  };
+  for (const Batch& batch : batches_) {
+    CheckInterrupt();
+    std::vector<KvCache> caches;
+    std::vector<int32_t> tokens;
+    caches.reserve(batch.last - batch.first);
+    std::vector<Segment> segments;
+    for (size_t i = batch.first; i < batch.last; ++i) {
+      const auto length = static_cast<int64_t>(sequences_[i].size());
+      caches.emplace_back(graph, length, CacheType::kF32, range.first, range.last);
+      segments.push_back({&caches.back(), 0, length, 0});
+      if (position_ == 0) tokens.insert(tokens.end(), sequences_[i].begin(), sequences_[i].end());
+    }
+    executor_.Reserve(batch.rows);
+    move(position_, batch, false);
+    int from = position_;
+    const auto run_to = [&](int node) {
+      executor_.Run(from, node, segments, tokens);
+      from = node;
+    };
+    if (keep_at >= 0) {
+      run_to(keep_at);
+      move(keep_at, batch, true);
+    }
+    for (const int node : nodes) {
+      run_to(node);
+      observer(node, executor_.ValueData(graph.nodes[node].in[0]), batch.rows,
+               static_cast<int64_t>(segments.size()));
+    }
+  }
+  if (keep_at >= 0) position_ = keep_at;
 }
 
 }  // namespace lowbit

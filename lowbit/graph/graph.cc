@@ -1,6 +1,9 @@
 #include "lowbit/graph/graph.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include "lowbit/base/error.h"
@@ -58,6 +61,10 @@ int Graph::AddNode(Op op, std::string name, int block, std::vector<int> in, int6
   nodes.push_back({op, std::move(name), block, std::move(in), {out}, std::move(attributes)});
   if (op == Op::kAttention) states.push_back({static_cast<int>(nodes.size()) - 1});
   return out;
+}
+
+int64_t ElementsOf(const Value& value) {
+  return std::accumulate(value.shape.begin(), value.shape.end(), int64_t{1}, std::multiplies<>());
 }
 
 int Graph::FindNode(const std::string& name) const {
@@ -148,6 +155,20 @@ void Validate(const Graph& graph) {
   }
 }
 
+std::vector<int> LiveAt(const Graph& graph, int position) {
+  std::set<int> made(graph.inputs.begin(), graph.inputs.end());
+  for (int i = 0; i < position; ++i) made.insert(graph.nodes[i].out.begin(), graph.nodes[i].out.end());
+  std::set<int> live;  // in the order of the values
+  const auto read = [&](int v) {
+    if (made.contains(v)) live.insert(v);
+  };
+  for (size_t i = static_cast<size_t>(position); i < graph.nodes.size(); ++i) {
+    for (const int v : graph.nodes[i].in) read(v);
+  }
+  for (const int v : graph.outputs) read(v);
+  return {live.begin(), live.end()};
+}
+
 std::vector<Cut> Partition(const Graph& graph) {
   std::vector<Cut> cuts;
   const int n = static_cast<int>(graph.nodes.size());
@@ -157,23 +178,9 @@ std::vector<Cut> Partition(const Graph& graph) {
     cuts.push_back({graph.nodes[i].block, i, j, {}, {}});
     i = j;
   }
-  std::vector<int> made(graph.values.size(), -1), last_use(graph.values.size(), -1);
-  for (int i = 0; i < n; ++i) {
-    for (int v : graph.nodes[i].out) made[v] = i;
-    for (int v : graph.nodes[i].in) last_use[v] = i;
-  }
-  for (int v : graph.outputs) last_use[v] = n;
   for (Cut& cut : cuts) {
-    for (int v = 0; v < static_cast<int>(graph.values.size()); ++v) {
-      if (graph.values[v].kind == ValueKind::kWeight) continue;
-      const bool inside = made[v] >= cut.first && made[v] < cut.last;
-      if (inside && last_use[v] >= cut.last) cut.live_out.push_back(v);
-      bool read = false;
-      for (int i = cut.first; i < cut.last && !inside; ++i) {
-        read = read || std::count(graph.nodes[i].in.begin(), graph.nodes[i].in.end(), v) > 0;
-      }
-      if (read) cut.live_in.push_back(v);
-    }
+    cut.live_in = LiveAt(graph, cut.first);
+    cut.live_out = LiveAt(graph, cut.last);
   }
   return cuts;
 }

@@ -41,6 +41,9 @@ struct Value {
   std::vector<std::string> axes;  // "tokens", "width", "out", "in", "vocab" ...
 };
 
+// The number of entries of a weight.
+int64_t ElementsOf(const Value& value);
+
 struct Node {
   Op op{};
   std::string name;          // the module: "model.layers.0.mlp.up_proj"
@@ -88,6 +91,10 @@ struct Graph {
 
 // Throws Error naming the node when an index, an arity, a shape or an attribute is wrong.
 void Validate(const Graph& graph);
+
+// The activations (and token ids) that exist before node `position` and are read there or later: what has to
+// be kept to go on from there. position = nodes.size() gives the outputs.
+std::vector<int> LiveAt(const Graph& graph, int position);
 
 // A run of nodes [first, last) with the activations that enter and leave it. A transformer block is the
 // simple case: one value in, one out. The driver streams these, so memory is one block, never the model.

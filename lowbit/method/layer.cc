@@ -79,7 +79,8 @@ double Trace(const std::vector<double>& rows) {
 
 void MeasureErrors(MatrixView<const float> w, const QuantizedMatrix& m, const LayerInputs& inputs,
                    ThreadPool& pool, LayerReport& report) {
-  Buffer<float> difference(static_cast<size_t>(w.rows * w.cols));
+  const bool have_hessian = inputs.hessian.data != nullptr;
+  Buffer<float> difference(have_hessian ? static_cast<size_t>(w.rows * w.cols) : 0);
   std::vector<double> error(w.rows), energy(w.rows);
   pool.Run(w.rows, [&](int64_t r, int) {
     std::vector<float> row(static_cast<size_t>(w.cols));
@@ -87,14 +88,14 @@ void MeasureErrors(MatrixView<const float> w, const QuantizedMatrix& m, const La
     for (int64_t c = 0; c < w.cols; ++c) {
       const int64_t column = m.order.empty() ? c : m.order[c];
       const float d = w(r, column) - row[c];
-      difference[r * w.cols + column] = d;
+      if (have_hessian) difference[r * w.cols + column] = d;
       error[r] += double{d} * d;
       energy[r] += double{w(r, column)} * w(r, column);
     }
   });
   const double total = Trace(energy);
   report.weight_error = total > 0 ? Trace(error) / total : 0;
-  if (inputs.hessian.data == nullptr) return;
+  if (!have_hessian) return;
   const double output = Trace(OutputError<float>(w, inputs.hessian, pool));
   const MatrixView<const float> d(difference.data(), w.rows, w.cols);
   report.output_error = output > 0 ? Trace(OutputError<float>(d, inputs.hessian, pool)) / output : 0;

@@ -1,11 +1,13 @@
 #include "lowbit/method/quantize_model.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/memory.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/base/version.h"
 #include "lowbit/quantize/gram.h"
@@ -74,6 +76,11 @@ IntegerFormat WithoutSuperBlocks(const IntegerFormat& format) {
   }
 }
 
+StreamMemory StreamOf(const QuantizeOptions& options) {
+  const bool by_stage = options.true_sequential && options.quantized_inputs;
+  return by_stage ? StreamMemory::kTwoStreams : StreamMemory::kOneStream;
+}
+
 // What a finished block leaves behind, and where.
 class Workplace {
  public:
@@ -104,6 +111,10 @@ class Driver {
 
   QuantizeReport Run(const fs::path& output, std::vector<std::vector<int32_t>> calibration) {
     const auto start = std::chrono::steady_clock::now();
+    const MemoryWatch memory;
+    int64_t tokens = 0;
+    for (const auto& sequence : calibration) tokens += static_cast<int64_t>(sequence.size());
+    report_.memory_bound = MemoryBoundOf(model_, options_, tokens);
     needs_ = NeedsOf(options_.layer.method);
     if (needs_ != StatisticsNeeded::kNone && calibration.empty()) {
       FailUsage("{} needs calibration text: give --text FILE", NameOf(options_.layer.method));
@@ -114,6 +125,7 @@ class Driver {
     Assemble(workplace, output);
     workplace.Remove();
     report_.seconds_total = Since(start);
+    report_.memory_peak = memory.Peak();
     return std::move(report_);
   }
 
@@ -149,7 +161,8 @@ class Driver {
 
   void RunBlocks(Workplace& workplace, std::vector<std::vector<int32_t>> calibration) {
     const bool stream_data = !calibration.empty();
-    BlockStream stream(model_, std::move(calibration), pool_);
+    const bool by_stage = StreamOf(options_) == StreamMemory::kTwoStreams;
+    BlockStream stream(model_, std::move(calibration), StreamOf(options_), pool_);
     Progress progress("quantizing", stream.blocks(), "blocks");
     for (int b = 0; b < stream.blocks(); ++b) {
       progress.Update(b);
@@ -164,7 +177,7 @@ class Driver {
       std::vector<LayerReport> layers;
       const Cut& cut = stream.block(b);
       std::vector<std::vector<int>> stages = LinearStages(*model_.graph, cut.first, cut.last);
-      if (!options_.true_sequential || !options_.quantized_inputs) {
+      if (!by_stage) {
         for (size_t i = 1; i < stages.size(); ++i)
           stages[0].insert(stages[0].end(), stages[i].begin(), stages[i].end());
         stages.resize(1);
@@ -192,24 +205,24 @@ class Driver {
     // One accumulator for each activation that layers of this stage read.
     std::map<int, HessianAccumulator<float>> hessians;
     std::map<int, ImportanceAccumulator> importances;
-    std::set<int> first_reader;
-    int last = -1;
+    std::vector<int> first_readers;
     for (const int node : stage) {
       if (!std::holds_alternative<IntegerFormat>(plan_.at(WeightName(node)))) continue;
       const int value = graph.nodes[node].in[0];
       const int64_t width = graph.values[value].shape.back();
-      last = std::max(last, node);
-      if (hessians.contains(value) || importances.contains(value)) continue;
-      first_reader.insert(node);
+      const bool seen = std::any_of(first_readers.begin(), first_readers.end(),
+                                    [&](int reader) { return graph.nodes[reader].in[0] == value; });
+      if (seen) continue;
+      first_readers.push_back(node);
       if (needs_ == StatisticsNeeded::kHessian) hessians.try_emplace(value, width, pool_);
       if (needs_ == StatisticsNeeded::kImportance) importances.try_emplace(value, width);
     }
-    if (last < 0) return;
+    if (first_readers.empty()) return;
+    std::sort(first_readers.begin(), first_readers.end());
     if (needs_ != StatisticsNeeded::kNone) {
       const auto start = std::chrono::steady_clock::now();
       double accumulating = 0;
-      stream.Observe(b, last, [&](int node, const float* x, int64_t rows, int64_t sequences) {
-        if (!first_reader.contains(node)) return;
+      stream.Observe(b, first_readers, [&](int node, const float* x, int64_t rows, int64_t sequences) {
         const auto inside = std::chrono::steady_clock::now();
         const int value = graph.nodes[node].in[0];
         const MatrixView<const float> view(x, rows, graph.values[value].shape.back());
@@ -379,6 +392,59 @@ std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& op
       *format = WithoutSuperBlocks(*format);
   }
   return plan;
+}
+
+MemoryBound MemoryBoundOf(const Model& model, const QuantizeOptions& options, int64_t calibration_tokens) {
+  MemoryBound bound;
+  const Graph& graph = *model.graph;
+  const StatisticsNeeded needs = NeedsOf(options.layer.method);
+  for (const Cut& cut : Partition(graph)) {
+    if (cut.block < 0) continue;
+    size_t weights = 0, statistics = 0;
+    for (int i = cut.first; i < cut.last; ++i) {
+      for (const int v : graph.nodes[i].in) {
+        if (graph.values[v].kind == ValueKind::kWeight)
+          weights += static_cast<size_t>(ElementsOf(graph.values[v]));
+      }
+    }
+    for (const std::vector<int>& stage : LinearStages(graph, cut.first, cut.last)) {
+      const auto width = static_cast<size_t>(graph.values[graph.nodes[stage[0]].in[0]].shape.back());
+      if (needs == StatisticsNeeded::kHessian) statistics += width * width * sizeof(float);
+      if (needs == StatisticsNeeded::kImportance) statistics += width * sizeof(double);
+    }
+    bound.block = std::max(bound.block, weights * sizeof(float));
+    bound.hessians = std::max(bound.hessians, statistics);
+  }
+  if (needs != StatisticsNeeded::kNone) {
+    bound.streams = BlockStream::KeptBytes(model, calibration_tokens, StreamOf(options));
+  }
+  return bound;
+}
+
+Ledger PlannedLedger(const Model& model, const QuantizeOptions& options) {
+  Ledger ledger = LedgerOf(model);
+  const std::map<std::string, Format> plan = MakePlan(model, options.plan);
+  const LayerOptions& layer = options.layer;
+  ledger.bytes = ledger.linear_bytes = ledger.file_bytes = 0;
+  for (LedgerEntry& entry : ledger.entries) {
+    const auto planned = plan.find(entry.name);
+    const Format format =
+        planned == plan.end() ? Format(SourceType(*model.weights, entry.name)) : planned->second;
+    if (const auto* integer = std::get_if<IntegerFormat>(&format)) {
+      const bool ordered = entry.linear && layer.method == Method::kGptq &&
+                           layer.order == ColumnOrder::kActivation && integer->group != 0;
+      entry.stored_as = NameOf(*integer) + (ordered ? " (ordered)" : "");
+      entry.bytes = PackedLayout(*integer, entry.shape[0], entry.shape[1]).bytes;
+      if (ordered) entry.bytes += static_cast<size_t>(entry.shape[1]) * sizeof(int32_t);
+    } else {
+      const DType type = std::get<DType>(format);
+      entry.stored_as = NameOf(type);
+      entry.bytes = static_cast<size_t>(entry.weights) * SizeOf(type);
+    }
+    ledger.bytes += entry.bytes;
+    if (entry.linear) ledger.linear_bytes += entry.bytes;
+  }
+  return ledger;
 }
 
 QuantizeReport QuantizeModel(const Model& model, const fs::path& output, const QuantizeOptions& options,

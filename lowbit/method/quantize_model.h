@@ -13,6 +13,7 @@
 #include "lowbit/calibrate/block_stream.h"
 #include "lowbit/method/layer.h"
 #include "lowbit/model/bundle.h"
+#include "lowbit/model/ledger.h"
 
 namespace lowbit {
 
@@ -35,11 +36,27 @@ struct QuantizeOptions {
   std::string command;           // for the history
 };
 
+// The anonymous memory that quantizing stays below; pages of mapped files come on top and are given back
+// block by block.
+struct MemoryBound {
+  size_t block = 0;     // the largest block's weights in f32
+  size_t hessians = 0;  // the statistics of all its inputs
+  size_t streams = 0;   // the calibration activations kept between passes: the residual and one more
+  size_t fixed = size_t{1} << 30;  // everything else: one matrix at work, packed copies, the program
+  size_t total() const { return block + hessians + streams + fixed; }
+};
+MemoryBound MemoryBoundOf(const Model& model, const QuantizeOptions& options, int64_t calibration_tokens);
+
+// The bits of the model that quantizing would write, without reading a weight.
+Ledger PlannedLedger(const Model& model, const QuantizeOptions& options);
+
 struct QuantizeReport {
   std::vector<LayerReport> layers;
   double seconds_forward = 0, seconds_statistics = 0, seconds_solve = 0, seconds_total = 0;
   int resumed_blocks = 0;
   size_t file_bytes = 0;
+  size_t memory_peak = 0;  // anonymous bytes
+  MemoryBound memory_bound;
 };
 
 // `calibration` may be empty for methods that need none. Writes `output` and returns what happened; on an

@@ -26,9 +26,12 @@ Ledger LedgerOf(const Model& model) {
   for (size_t v = 0; v < graph.values.size(); ++v) {
     const Value& value = graph.values[v];
     if (value.kind != ValueKind::kWeight) continue;
-    LedgerEntry entry{value.name, model.weights->StoredAs(value.name),    value.shape,
-                      1,          model.weights->StoredBytes(value.name), linear[v]};
-    for (const int64_t d : value.shape) entry.weights *= d;
+    LedgerEntry entry{.name = value.name,
+                      .stored_as = model.weights->StoredAs(value.name),
+                      .shape = value.shape,
+                      .weights = ElementsOf(value),
+                      .bytes = model.weights->StoredBytes(value.name),
+                      .linear = linear[v]};
     ledger.weights += entry.weights;
     ledger.bytes += entry.bytes;
     if (entry.linear) {

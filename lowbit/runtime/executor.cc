@@ -155,14 +155,13 @@ void Executor::Reserve(int64_t rows) {
   memory_.Reserve(static_cast<size_t>(slots_ * slot_width_ * rows));
 }
 
-void Executor::Run(int first, int last, std::span<const Segment> segments, std::span<const int32_t> tokens,
-                   const Observer* observer) {
+void Executor::Run(int first, int last, std::span<const Segment> segments, std::span<const int32_t> tokens) {
   int64_t rows = 0;
   for (const Segment& segment : segments) rows += segment.rows;
   Reserve(rows);
   PrepareRope(segments, rows);
   for (const Step& step : steps_) {
-    if (step.first < first || step.first >= last) continue;
+    if (step.last <= first || step.first >= last) continue;
     const Node& node = graph_.nodes[step.first];
     const auto in = [&](int i) { return ValueData(node.in[i]); };
     const int64_t size = rows * graph_.values[node.out[0]].shape.back();
@@ -171,8 +170,8 @@ void Executor::Run(int first, int last, std::span<const Segment> segments, std::
         RunEmbedding(node, tokens, step.first);
         break;
       case Op::kLinear:
-        // A range may end inside a group of products: calibration replaces them stage by stage.
-        RunLinears({step.first, std::min(step.last, last)}, rows, observer);
+        // A range may begin or end inside a group of products: calibration replaces them stage by stage.
+        RunLinears({std::max(step.first, first), std::min(step.last, last)}, rows);
         break;
       case Op::kRmsNorm:
         RunNorm(node, step.first, rows);
@@ -277,11 +276,8 @@ void Executor::RunAttention(const Node& node, int index, std::span<const Segment
   }
 }
 
-void Executor::RunLinears(const Step& step, int64_t rows, const Observer* observer) {
+void Executor::RunLinears(const Step& step, int64_t rows) {
   const float* x = ValueData(graph_.nodes[step.first].in[0]);
-  if (observer != nullptr) {
-    for (int i = step.first; i < step.last; ++i) (*observer)(i, x, rows);
-  }
   // Packed matrices in stored column order share one rounding of x and one fork of the pool; the rest go
   // alone.
   const auto joins = [&](const Matrix& m) {

@@ -49,15 +49,10 @@ class Executor {
   const Matrix& GetMatrix(int node) const;
   void SetMatrix(int node, Matrix matrix);
 
-  // Called with the input of a Linear node (rows, in) before it is multiplied. Nodes that read the same value
-  // are announced one after the other.
-  using Observer = std::function<void(int node, const float* x, int64_t rows)>;
-
   // Runs the nodes [first, last) on the rows of all segments, one after the other. `tokens` has one id a row
   // and is read by Embedding only. Activations that enter the range must be in Value(); those that leave it
   // stay there.
-  void Run(int first, int last, std::span<const Segment> segments, std::span<const int32_t> tokens,
-           const Observer* observer = nullptr);
+  void Run(int first, int last, std::span<const Segment> segments, std::span<const int32_t> tokens);
 
   // Memory of an activation, (rows, width) row-major; valid between the runs that make and use it. `rows`
   // must be given before the first run of a batch.
@@ -75,7 +70,7 @@ class Executor {
   struct Step;
   struct Loaded;
 
-  void RunLinears(const Step& step, int64_t rows, const Observer* observer);
+  void RunLinears(const Step& step, int64_t rows);
   void RunEmbedding(const Node& node, std::span<const int32_t> tokens, int index);
   void RunNorm(const Node& node, int index, int64_t rows);
   void RunAttention(const Node& node, int index, std::span<const Segment> segments);

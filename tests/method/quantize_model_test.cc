@@ -128,6 +128,38 @@ TEST_F(QuantizeModelTest, BitsAgreeWithTheFile) {
   EXPECT_LT(ledger.file_bytes - ledger.bytes, 8192u);
 }
 
+TEST_F(QuantizeModelTest, ThePlannedBitsAreThoseOfTheFile) {
+  ThreadPool pool(2);
+  for (const auto& [method, format, order] :
+       {std::tuple{Method::kGptq, "int3-g32-asym", ColumnOrder::kActivation},
+        {Method::kGptq, "q4_k", ColumnOrder::kGroupAware},
+        {Method::kRtn, "int5", ColumnOrder::kNone}}) {
+    QuantizeOptions options = Options(method, format, order);
+    options.plan.overrides = {{"o_proj", "skip"}};
+    QuantizeModel(model_, folder_ / "q", options, Calibration(), pool);
+    const Ledger planned = PlannedLedger(model_, options), made = LedgerOf(OpenModel(folder_ / "q"));
+    EXPECT_EQ(planned.bytes, made.bytes) << format;
+    EXPECT_EQ(planned.linear_bytes, made.linear_bytes) << format;
+    ASSERT_EQ(planned.entries.size(), made.entries.size());
+    for (size_t i = 0; i < made.entries.size(); ++i)
+      EXPECT_EQ(planned.entries[i].stored_as, made.entries[i].stored_as) << made.entries[i].name;
+  }
+}
+
+TEST_F(QuantizeModelTest, MemoryStaysBelowItsBound) {
+  ThreadPool pool(2);
+  const QuantizeReport report =
+      QuantizeModel(model_, folder_ / "q", Options(Method::kGptq, "int4-g32"), Calibration(), pool);
+  const MemoryBound& bound = report.memory_bound;
+  const size_t block = 4 * (2 * 64 + (64 + 32 + 32 + 64) * 64 + 3 * 64 * 96);
+  EXPECT_EQ(bound.block, block);
+  EXPECT_EQ(bound.hessians, 4u * (3 * 64 * 64 + 96 * 96));
+  EXPECT_EQ(bound.streams, 4u * 2 * 64 * 12 * 40);
+  EXPECT_GT(report.memory_peak, 0u);
+  EXPECT_LT(report.memory_peak, bound.total());
+  EXPECT_EQ(MemoryBoundOf(model_, Options(Method::kRtn, "int4-g32"), 0).streams, 0u);
+}
+
 TEST_F(QuantizeModelTest, OverridesChooseSingleTensors) {
   ThreadPool pool(1);
   QuantizeOptions options = Options(Method::kRtn, "int4-g32");
