@@ -37,6 +37,7 @@ fs::path FirstModel(const fs::path& data) {
 struct Quality {
   double excess = 0;  // perplexity over the float model's
   double kl = 0;
+  std::vector<double> kl_of_seed = {};
 };
 
 class Bench {
@@ -89,6 +90,7 @@ class Bench {
       const Scores scores = Score(quantized, float_model_.get(), windows_, score_, pool_, "scoring");
       mean.excess += (scores.metrics.perplexity() - float_perplexity_) / runs;
       mean.kl += scores.metrics.kl_mean() / runs;
+      mean.kl_of_seed.push_back(scores.metrics.kl_mean());
     }
     return mean;
   }
@@ -253,17 +255,19 @@ Outcome ReproduceGptq(const Options& options, ThreadPool& pool) {
   };
   const Quality rtn4 = bench.Measure(Way(Method::kRtn, "int4-asym")),
                 rtn3 = bench.Measure(Way(Method::kRtn, "int3-asym"));
-  const Quality gptq4 = bench.Measure(Way(Method::kGptq, "int4-asym")),
+  // The published table was made with activation order; the natural order is what claims 2 to 6 vary.
+  const Quality act4 = bench.Measure(Way(Method::kGptq, "int4-asym", ColumnOrder::kActivation)),
+                act3 = bench.Measure(Way(Method::kGptq, "int3-asym", ColumnOrder::kActivation)),
                 gptq3 = bench.Measure(Way(Method::kGptq, "int3-asym"));
-  claim("1a", "GPTQ beats round to nearest on the same 4-bit grid",
-        fmt::format("RTN {}; GPTQ {}: {:.0f} % of the excess removed", Show(rtn4), Show(gptq4),
-                    (1 - gptq4.excess / rtn4.excess) * 100),
+  claim("1a", "GPTQ (activation order) beats round to nearest on the same 4-bit grid",
+        fmt::format("RTN {}; GPTQ {}: {:.0f} % of the excess removed", Show(rtn4), Show(act4),
+                    (1 - act4.excess / rtn4.excess) * 100),
         "about a third of the excess perplexity or more",
-        gptq4.excess < 0.75 * rtn4.excess && gptq4.kl < rtn4.kl);
+        act4.excess < 0.75 * rtn4.excess && act4.kl < rtn4.kl);
   claim("1b", "and at 3 bits",
-        fmt::format("RTN {}; GPTQ {}: {:.0f} % of the excess removed", Show(rtn3), Show(gptq3),
-                    (1 - gptq3.excess / rtn3.excess) * 100),
-        "most of the excess perplexity (more than half)", gptq3.excess < 0.5 * rtn3.excess);
+        fmt::format("RTN {}; GPTQ {}: {:.0f} % of the excess removed", Show(rtn3), Show(act3),
+                    (1 - act3.excess / rtn3.excess) * 100),
+        "most of the excess perplexity (more than half)", act3.excess < 0.5 * rtn3.excess);
   const double ratio = LargestErrorRatio(bench);
   claim("1c", "the Hessian-weighted error of every layer drops",
         fmt::format("largest GPTQ / RTN ratio of the first block {:.3f}", ratio), "below 1", ratio < 1);
@@ -274,10 +278,9 @@ Outcome ReproduceGptq(const Options& options, ThreadPool& pool) {
         fmt::format("KL: row {:.5f}, g128 {:.5f}, g64 {:.5f}, g32 {:.5f}", gptq3.kl, g128.kl, g64.kl, g32.kl),
         "row >= g128 > g64 > g32 (where a row has 128 columns, row and g128 are one)",
         g128.kl <= gptq3.kl && g64.kl < g128.kl && g32.kl < g64.kl && g32.kl < gptq3.kl);
-  const Quality act = bench.Measure(Way(Method::kGptq, "int3-asym", ColumnOrder::kActivation));
   claim("3", "activation order is not worse than natural order, 3 bits per row",
-        fmt::format("natural KL {:.5f}, activation order {:.5f}", gptq3.kl, act.kl),
-        "activation order <= natural (within 2 %)", act.kl <= 1.02 * gptq3.kl);
+        fmt::format("natural KL {:.5f}, activation order {:.5f}", gptq3.kl, act3.kl),
+        "activation order <= natural (within 2 %)", act3.kl <= 1.02 * gptq3.kl);
   QuantizeOptions from_float = Way(Method::kGptq, "int3-asym"), one_pass = from_float;
   from_float.quantized_inputs = false;
   one_pass.true_sequential = false;
@@ -293,9 +296,14 @@ Outcome ReproduceGptq(const Options& options, ThreadPool& pool) {
   claim("5", "lazy blocks of 1, 32 and 128 columns give the same codes",
         fmt::format("{:.4f} % of the codes differ", differ * 100), "below 0.01 %", differ < 1e-4);
   const Quality noise = bench.Measure(Way(Method::kGptq, "int3-asym"), true);
+  const double worst_text = *std::max_element(gptq3.kl_of_seed.begin(), gptq3.kl_of_seed.end());
+  const double best_noise = *std::min_element(noise.kl_of_seed.begin(), noise.kl_of_seed.end());
   claim("6a", "calibration on random tokens is clearly worse than on text",
-        fmt::format("text KL {:.5f}, random tokens {:.5f}", gptq3.kl, noise.kl), "at least 10 % worse",
-        noise.kl > 1.1 * gptq3.kl);
+        fmt::format(
+            "mean KL: text {:.5f}, random tokens {:.5f}; worst text seed {:.5f}, best random seed {:.5f}",
+            gptq3.kl, noise.kl, worst_text, best_noise),
+        "at least 5 % worse, and every seed of random tokens worse than every seed of text",
+        noise.kl > 1.05 * gptq3.kl && best_noise > worst_text);
   claim("6b", "with H = I GPTQ is round to nearest", identity ? "identical codes" : "codes differ",
         "identical codes", identity);
   return outcome;
