@@ -28,9 +28,18 @@ inline size_t EditDistance(std::string_view a, std::string_view b) {
 
 // The first of the nearest. `names` must not be empty.
 inline const std::string& NearestName(std::span<const std::string> names, std::string_view text) {
-  return *std::min_element(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    return EditDistance(a, text) < EditDistance(b, text);
-  });
+  const std::string* best = &names[0];
+  size_t least = EditDistance(*best, text);
+  for (const std::string& name : names) {
+    const size_t apart = name.size() > text.size() ? name.size() - text.size() : text.size() - name.size();
+    if (apart >= least) continue;  // at least as many insertions
+    const size_t distance = EditDistance(name, text);
+    if (distance < least) {
+      least = distance;
+      best = &name;
+    }
+  }
+  return *best;
 }
 
 }  // namespace lowbit

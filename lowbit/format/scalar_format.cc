@@ -327,10 +327,13 @@ ScalarFormat ParseScalarFormat(std::string_view text) {
   auto format = ParseWhole(lower);
   if (!format) format = ParseParts(lower);
   if (format && BuildsATable(format->alphabet)) return *format;
-  std::vector<std::string> names = ScalarFormatNames();
-  for (size_t i = 0, count = names.size(); i < count; ++i) {
-    for (const char* group : {"-g32", "-g64", "-g128"}) names.push_back(names[i] + group);
-  }
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = ScalarFormatNames();
+    for (size_t i = 0, count = all.size(); i < count; ++i) {
+      for (const char* group : {"-g32", "-g64", "-g128"}) all.push_back(all[i] + group);
+    }
+    return all;
+  }();
   FailUsage(
       "\"{}\" is not a number format; did you mean {}? An alphabet (int4, int4-asym, e2m1, nf4, apot4, pot4, "
       "post4, "
