@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <numeric>
 
+#include "lowbit/base/edit_distance.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 
@@ -70,20 +70,6 @@ std::optional<IntegerFormat> ParseInteger(std::string_view text) {
   return Valid(format) ? std::optional(format) : std::nullopt;
 }
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 std::vector<std::string> AllNames() {
   std::vector<std::string> names = {"f32", "f16", "bf16"};
   for (const Named& named : kGgml) names.emplace_back(named.name);
@@ -113,16 +99,12 @@ Format ParseFormat(std::string_view text) {
   }
   if (const auto format = ParseInteger(lower)) return *format;
   const std::vector<std::string> names = AllNames();
-  const auto nearest =
-      std::min_element(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-        return EditDistance(a, lower) < EditDistance(b, lower);
-      });
   FailUsage(
       "\"{}\" is not a format; did you mean {}? A format is int2|3|4|5|6|8, then -gN (N a multiple of 32) or "
       "nothing for one scale a row, then -asym for zero points; or q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k "
       "q5_k "
       "q6_k; or f32 f16 bf16",
-      text, *nearest);
+      text, NearestName(names, lower));
 }
 
 std::string NameOf(const IntegerFormat& format) {
