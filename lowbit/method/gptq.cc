@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "lowbit/method/rtn.h"
 #include "lowbit/quantize/affine_groups.h"
 #include "lowbit/quantize/output_error.h"
+#include "lowbit/quantize/round_groups.h"
 
 namespace lowbit {
 namespace {
@@ -115,17 +117,50 @@ void ReportFallBack(MatrixView<const T> w, MatrixView<const T> h, const Prepared
   }
 }
 
+// Step 3 on grids that belong to groups of columns: affine ones and tables. `make` gives the quantizer for
+// (groups, group of every column in sweep order, weight of every column in sweep order).
+template <typename T, class Make, class Result>
+void SweepGroups(MatrixView<const T> w, const Prepared<T>& p, ColumnOrder order, SearchWeight search_weight,
+                 int64_t group, int64_t block, const Make& make, Result& result, SweepResult& sweep,
+                 ThreadPool& pool) {
+  const int64_t columns = w.cols, groups = (columns + group - 1) / group;
+  const bool fitted_before = order == ColumnOrder::kStaticGroups;  // in natural order
+  std::vector<int32_t> natural(static_cast<size_t>(columns));
+  for (int64_t c = 0; c < columns; ++c) natural[static_cast<size_t>(c)] = static_cast<int32_t>(c / group);
+  std::vector<float> weight;
+  const std::vector<float> importance = Importance(search_weight, p);
+  for (size_t i = 0; i < importance.size(); ++i) {
+    weight.push_back(importance[fitted_before ? i : static_cast<size_t>(p.schedule.order[i])]);
+  }
+  auto quantizer = make(groups, fitted_before ? natural : p.schedule.group_of_column, std::move(weight));
+  if (fitted_before) {
+    RoundGroups<T>(w, GroupRuns(columns, group), *quantizer, nullptr, pool);
+    quantizer->Freeze(p.schedule.group_of_column);
+  }
+  result.matrix.cols = columns;
+  result.matrix.codes.resize(static_cast<size_t>(w.rows * columns));
+  sweep = ColumnSweep<T>(w, {p.factor.u.data(), columns, columns}, p.Order(order), p.schedule.group_begin,
+                         {block}, *quantizer, result.matrix.codes, {}, pool);
+  quantizer->Store(result.matrix);
+  result.matrix.g_idx.resize(static_cast<size_t>(columns));
+  for (size_t i = 0; i < p.schedule.order.size(); ++i) {
+    result.matrix.g_idx[static_cast<size_t>(p.schedule.order[i])] = p.schedule.group_of_column[i];
+  }
+}
+
+// Columns of a group; 0 stands for whole rows.
+int64_t GroupColumns(int64_t group, int64_t columns) {
+  if (group < 0) FailUsage("group = {}: must be positive, or 0 for whole rows", group);
+  return group == 0 ? std::max<int64_t>(1, columns) : group;
+}
+
 }  // namespace
 
 template <typename T>
 GptqResult SolveGptq(MatrixView<const T> w, MatrixView<const T> h, const GptqOptions& options,
                      ThreadPool& pool, GptqTimes* times) {
-  const int64_t columns = w.cols;
-  if (options.group < 0) FailUsage("group = {}: must be positive, or 0 for whole rows", options.group);
   CheckGridOptions(options.grid);
-  const int64_t group = options.group == 0 ? std::max<int64_t>(1, columns) : options.group;
-  const int64_t groups = (columns + group - 1) / group;
-
+  const int64_t group = GroupColumns(options.group, w.cols);
   double start = Seconds();
   Prepared<T> p = Prepare(w, h, options.order, group, options.damping, pool);
   if (times != nullptr) times->factor = Seconds() - start;
@@ -137,31 +172,37 @@ GptqResult SolveGptq(MatrixView<const T> w, MatrixView<const T> h, const GptqOpt
   }
 
   start = Seconds();
-  const bool fitted_before = options.order == ColumnOrder::kStaticGroups;  // in natural order
-  std::vector<int32_t> natural(static_cast<size_t>(columns));
-  for (int64_t c = 0; c < columns; ++c) natural[static_cast<size_t>(c)] = static_cast<int32_t>(c / group);
-  std::vector<T> weight;
-  const std::vector<float> importance = Importance(options.search_weight, p);
-  for (size_t i = 0; i < importance.size(); ++i) {
-    weight.push_back(
-        static_cast<T>(importance[fitted_before ? i : static_cast<size_t>(p.schedule.order[i])]));
+  const auto make = [&](int64_t groups, std::vector<int32_t> group_of_column, std::vector<float> weight) {
+    return std::make_unique<AffineGroups<T>>(options.grid, w.rows, groups, std::move(group_of_column),
+                                             std::vector<T>(weight.begin(), weight.end()));
+  };
+  SweepResult sweep;
+  SweepGroups(w, p, options.order, options.search_weight, group, options.block, make, result, sweep, pool);
+  if (times != nullptr) times->sweep = Seconds() - start;
+  Report(p, sweep, result);
+  return result;
+}
+
+GptqTableResult SolveGptqTable(MatrixView<const float> w, MatrixView<const float> h,
+                               const GptqTableOptions& options, ThreadPool& pool, GptqTimes* times) {
+  const int64_t group = GroupColumns(options.format.group, w.cols);
+  double start = Seconds();
+  Prepared<float> p = Prepare(w, h, options.order, group, options.damping, pool);
+  if (times != nullptr) times->factor = Seconds() - start;
+  GptqTableResult result;
+  if (!p.failure.empty()) {
+    result.matrix = RoundToTable(w, options.format, {}, pool);
+    ReportFallBack(w, h, p, Dequantize(result.matrix, TableOf(options.format.alphabet)), result, pool);
+    return result;
   }
-  AffineGroups<T> quantizer(options.grid, w.rows, groups,
-                            fitted_before ? natural : p.schedule.group_of_column, std::move(weight));
-  if (fitted_before) {
-    FitAll<T>(w, {}, GroupRuns(columns, group), quantizer, pool);
-    quantizer.Freeze(p.schedule.group_of_column);
-  }
-  result.matrix.cols = columns;
-  result.matrix.codes.resize(static_cast<size_t>(w.rows * columns));
-  SweepResult sweep =
-      ColumnSweep<T>(w, {p.factor.u.data(), columns, columns}, p.Order(options.order), p.schedule.group_begin,
-                     {options.block}, quantizer, result.matrix.codes, {}, pool);
-  quantizer.Store(result.matrix);
-  result.matrix.g_idx.resize(static_cast<size_t>(columns));
-  for (size_t i = 0; i < p.schedule.order.size(); ++i) {
-    result.matrix.g_idx[static_cast<size_t>(p.schedule.order[i])] = p.schedule.group_of_column[i];
-  }
+
+  start = Seconds();
+  const auto make = [&](int64_t groups, std::vector<int32_t> group_of_column, std::vector<float> weight) {
+    return std::make_unique<TableGroups<float>>(options.format, TensorScaleOf(options.format, w), w.rows,
+                                                groups, std::move(group_of_column), std::move(weight));
+  };
+  SweepResult sweep;
+  SweepGroups(w, p, options.order, options.search_weight, group, options.block, make, result, sweep, pool);
   if (times != nullptr) times->sweep = Seconds() - start;
   Report(p, sweep, result);
   return result;

@@ -10,9 +10,9 @@
 //   3. sweep.   If H cannot be factored at all, the layer is rounded to nearest and the result says so.
 // Columns that no token ever activated (diag(H) = 0) are rounded plainly.
 //
-// The grid is either affine, per row or group (SolveGptq), or that of a GGUF block type (SolveGptqGgml),
-// whose scales are fitted on the live weights at the start of each block and rounded to their stored
-// precision before any code is chosen.
+// The grid is either affine, per row or group (SolveGptq), or that of a GGUF block type (SolveGptqGgml), or a
+// table of levels (SolveGptqTable). Scales are fitted on the live weights at the start of each group and
+// rounded to their stored precision before any code is chosen.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,7 @@
 #include "lowbit/quantize/ggml_groups.h"
 #include "lowbit/quantize/grid.h"
 #include "lowbit/quantize/inverse_factor.h"
+#include "lowbit/quantize/table_groups.h"
 
 namespace lowbit {
 
@@ -55,6 +56,14 @@ struct GptqGgmlOptions {
   int64_t block = 128;
 };
 
+struct GptqTableOptions {
+  ScalarFormat format;  // without zero point
+  ColumnOrder order = ColumnOrder::kNone;
+  SearchWeight search_weight = SearchWeight::kHessianDiagonal;  // matters with the rule kSquaredError
+  DampingOptions damping;
+  int64_t block = 128;
+};
+
 // What every solve reports besides the matrix.
 struct GptqReport {
   std::vector<int32_t> permutation;  // (C) the order in which columns were quantized
@@ -75,6 +84,10 @@ struct GptqGgmlResult : GptqReport {
   GgmlCodes matrix;
 };
 
+struct GptqTableResult : GptqReport {
+  TableCodes matrix;  // codes in original column order, with g_idx
+};
+
 // Seconds spent, for benchmarks.
 struct GptqTimes {
   double factor = 0, sweep = 0;
@@ -90,5 +103,10 @@ GptqResult SolveGptq(MatrixView<const T> w, MatrixView<const T> h, const GptqOpt
 template <typename T>
 GptqGgmlResult SolveGptqGgml(MatrixView<const T> w, MatrixView<const T> h, const GptqGgmlOptions& options,
                              ThreadPool& pool = ThreadPool::Global(), GptqTimes* times = nullptr);
+
+// The same on a table of levels.
+GptqTableResult SolveGptqTable(MatrixView<const float> w, MatrixView<const float> h,
+                               const GptqTableOptions& options, ThreadPool& pool = ThreadPool::Global(),
+                               GptqTimes* times = nullptr);
 
 }  // namespace lowbit

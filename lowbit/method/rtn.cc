@@ -4,9 +4,10 @@
 #include <cmath>
 #include <vector>
 
-#include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/quantize/affine_groups.h"
+#include "lowbit/quantize/column_order.h"
+#include "lowbit/quantize/round_groups.h"
 
 namespace lowbit {
 
@@ -39,22 +40,7 @@ AffineCodes RoundToNearest(MatrixView<const T> w, const RtnOptions& options, std
 
   AffineGroups<T> quantizer(options.grid, w.rows, groups, result.g_idx,
                             {importance.begin(), importance.end()});
-  pool.Run((w.rows + kLanes - 1) / kLanes, [&](int64_t strip, int) {
-    const int64_t row = strip * kLanes, valid = std::min<int64_t>(kLanes, w.rows - row);
-    Buffer<T> x(static_cast<size_t>(w.cols * kLanes));
-    GatherColumns<T>(w, {}, row, kLanes, kLanes, x.data());
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t begin = g * group, end = std::min(w.cols, begin + group);
-      quantizer.BeginGroup({x.data() + begin * kLanes, kLanes, row, begin, end});
-      for (int64_t c = begin; c < end; ++c) {
-        T value[kLanes], code[kLanes];
-        quantizer.Quantize(c, row, x.data() + c * kLanes, value, code);
-        for (int64_t r = 0; r < valid; ++r) {
-          result.codes[static_cast<size_t>((row + r) * w.cols + c)] = static_cast<uint8_t>(code[r]);
-        }
-      }
-    }
-  });
+  RoundGroups<T>(w, GroupRuns(w.cols, group), quantizer, result.codes.data(), pool);
   quantizer.Store(result);
   return result;
 }

@@ -47,25 +47,7 @@ void AffineGroups<T>::Store(AffineCodes& matrix) const {
   }
 }
 
-template <typename T>
-void FitAll(MatrixView<const T> w, std::span<const int32_t> order, std::span<const int64_t> group_begin,
-            AffineGroups<T>& quantizer, ThreadPool& pool) {
-  pool.Run((w.rows + kLanes - 1) / kLanes, [&](int64_t strip, int) {
-    const int64_t row = strip * kLanes;
-    Buffer<T> x(static_cast<size_t>(w.cols * kLanes));
-    GatherColumns(w, order, row, kLanes, kLanes, x.data());
-    for (size_t g = 0; g < group_begin.size(); ++g) {
-      const int64_t begin = group_begin[g], end = g + 1 < group_begin.size() ? group_begin[g + 1] : w.cols;
-      quantizer.BeginGroup({x.data() + begin * kLanes, kLanes, row, begin, end});
-    }
-  });
-}
-
 template class AffineGroups<float>;
 template class AffineGroups<double>;
-template void FitAll(MatrixView<const float>, std::span<const int32_t>, std::span<const int64_t>,
-                     AffineGroups<float>&, ThreadPool&);
-template void FitAll(MatrixView<const double>, std::span<const int32_t>, std::span<const int64_t>,
-                     AffineGroups<double>&, ThreadPool&);
 
 }  // namespace lowbit

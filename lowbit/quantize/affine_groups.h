@@ -52,10 +52,4 @@ class AffineGroups {
   bool frozen_ = false;
 };
 
-// Fits every group of w (R, C) on the weights as they are, rows in parallel. `order` and `group_begin` as in
-// ColumnSweep.
-template <typename T>
-void FitAll(MatrixView<const T> w, std::span<const int32_t> order, std::span<const int64_t> group_begin,
-            AffineGroups<T>& quantizer, ThreadPool& pool = ThreadPool::Global());
-
 }  // namespace lowbit

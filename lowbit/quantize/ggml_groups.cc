@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "lowbit/base/error.h"
+#include "lowbit/quantize/column_order.h"
 #include "lowbit/quantize/ggml_fit.h"
+#include "lowbit/quantize/round_groups.h"
 
 namespace lowbit {
 
@@ -132,21 +134,7 @@ GgmlCodes RoundToGgml(MatrixView<const T> w, GgmlGridType type, std::span<const 
   GgmlGroups<T> quantizer(type, w.rows, w.cols, importance, emphasis);
   GgmlCodes result;
   result.codes.resize(static_cast<size_t>(w.rows * w.cols));
-  pool.Run((w.rows + kLanes - 1) / kLanes, [&](int64_t strip, int) {
-    const int64_t row = strip * kLanes, valid = std::min<int64_t>(kLanes, w.rows - row);
-    Buffer<T> x(static_cast<size_t>(w.cols * kLanes));
-    GatherColumns<T>(w, {}, row, kLanes, kLanes, x.data());
-    for (int64_t begin = 0; begin < w.cols; begin += grid.block) {
-      quantizer.BeginGroup({x.data() + begin * kLanes, kLanes, row, begin, begin + grid.block});
-      for (int64_t c = begin; c < begin + grid.block; ++c) {
-        T value[kLanes], code[kLanes];
-        quantizer.Quantize(c, row, x.data() + c * kLanes, value, code);
-        for (int64_t r = 0; r < valid; ++r) {
-          result.codes[static_cast<size_t>((row + r) * w.cols + c)] = static_cast<uint8_t>(code[r]);
-        }
-      }
-    }
-  });
+  RoundGroups<T>(w, GroupRuns(w.cols, grid.block), quantizer, result.codes.data(), pool);
   quantizer.Store(result);
   return result;
 }

@@ -18,14 +18,15 @@ const Table& E4M3() {
   return table;
 }
 
-// Where the greatest magnitudes of both signs would just reach the outermost levels.
-float Reach(const Table& table, std::span<const float> x) {
+// The scale under which the greatest magnitudes of both signs would just reach `factor` times the outermost
+// levels.
+float Reach(const Table& table, std::span<const float> x, float factor = 1) {
   float low = 0, high = 0;
   for (float v : x) {
     low = std::min(low, v);
     high = std::max(high, v);
   }
-  const float bottom = table.level.front(), top = table.level.back();
+  const float bottom = factor * table.level.front(), top = factor * table.level.back();
   return std::max(top > 0 ? high / top : 0, bottom < 0 ? low / bottom : 0);
 }
 
@@ -49,8 +50,8 @@ float RoundScale(ScaleFormat format, float wanted, float tensor) {
 
 float TensorScale(const ScalarFormat& format, const Table& table, std::span<const float> values) {
   if (format.scale != ScaleFormat::kE4M3) return 1;
-  const float reach = Reach(table, values);
-  return reach > 0 ? std::max(reach / 448, std::numeric_limits<float>::min()) : 1;
+  const float reach = Reach(table, values, E4M3().MaxMagnitude());
+  return reach > 0 ? std::max(reach, std::numeric_limits<float>::min()) : 1;
 }
 
 TableScaler::TableScaler(const ScalarFormat& format, float tensor)
@@ -65,7 +66,18 @@ std::span<const float> TableScaler::Shifted(std::span<const float> x, float offs
 
 GroupScale TableScaler::At(std::span<const float> x, float scale, int zero) {
   const std::span<const float> shifted = Shifted(x, scale * static_cast<float>(zero));
-  return {scale, zero, rounder_.SquaredError(shifted.data(), static_cast<int64_t>(x.size()), scale)};
+  const auto count = static_cast<int64_t>(x.size());
+  if (weight_.empty()) return {scale, zero, rounder_.SquaredError(shifted.data(), count, scale)};
+  codes_.resize(x.size());
+  values_.resize(x.size());
+  rounder_.Round(shifted.data(), count, scale, codes_.data());
+  rounder_.Decode(codes_.data(), count, scale, values_.data());
+  double error = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float e = shifted[i] - values_[i];
+    error += weight_[i] * e * e;
+  }
+  return {scale, zero, error};
 }
 
 void TableScaler::Try(std::span<const float> x, float wanted, GroupScale& best) {
@@ -88,6 +100,13 @@ GroupScale TableScaler::FitSymmetric(std::span<const float> x) {
   GroupScale best{.error = std::numeric_limits<double>::infinity()};
   switch (format_.rule) {
     case ScaleRule::kAbsMax:
+      if (format_.scale == ScaleFormat::kE8M0) {
+        // Microscaling: the exponents of the greatest magnitude and of the greatest level meet, so that a
+        // maximum in the top part of its binade saturates.
+        float most = 0;
+        for (float v : x) most = std::max(most, std::abs(v));
+        return At(x, E8M0ToFloat(E8M0OfExponent(FloorLog2(most) - FloorLog2(table_.MaxMagnitude()))), 0);
+      }
       Try(x, reach, best);
       return best;
     case ScaleRule::kMean:
@@ -124,8 +143,9 @@ GroupScale TableScaler::FitSymmetric(std::span<const float> x) {
     rounder_.Decode(codes_.data(), static_cast<int64_t>(x.size()), 1.0f, values_.data());
     double cross = 0, own = 0;
     for (size_t i = 0; i < x.size(); ++i) {
-      cross += static_cast<double>(x[i]) * values_[i];
-      own += static_cast<double>(values_[i]) * values_[i];
+      const double weighted = (weight_.empty() ? 1.0 : double{weight_[i]}) * values_[i];
+      cross += weighted * x[i];
+      own += weighted * values_[i];
     }
     if (own > 0 && cross > 0) Try(x, static_cast<float>(cross / own), best);
   }
@@ -156,7 +176,9 @@ GroupScale TableScaler::FitAffine(std::span<const float> x) {
   return best;
 }
 
-GroupScale TableScaler::Fit(std::span<const float> x) {
+GroupScale TableScaler::Fit(std::span<const float> x, std::span<const float> weight) {
+  if (!weight.empty() && weight.size() != x.size()) Fail("{} weights for {} values", weight.size(), x.size());
+  weight_ = weight;
   return format_.zero_point ? FitAffine(x) : FitSymmetric(x);
 }
 

@@ -1,7 +1,7 @@
 // The scale of one group for a table alphabet, chosen on what is deployed: every candidate is first rounded
 // to the scale's own format, codes are those of the table, and the error is that of code times scale.
 //
-//   error(s) = sum_i (x_i - s level(x_i / s))^2            value = s (code - zero) with a zero point
+//   error(s) = sum_i w_i (x_i - s level(x_i / s))^2        value = s (code - zero) with a zero point
 //
 // Search: geometric steps of 2^(1/8) between half a standard deviation and the greatest magnitude at the
 // outermost level, then the best scale of the codes found (least squares), then steps of 2^(1/32) around.
@@ -28,7 +28,7 @@ float TensorScale(const ScalarFormat& format, const Table& table, std::span<cons
 struct GroupScale {
   float scale = 1;
   int zero = 0;      // with a zero point
-  double error = 0;  // sum of squared errors
+  double error = 0;  // sum of (weighted) squared errors
 };
 
 // One format's search, reused for many groups. Not for two threads at once.
@@ -38,8 +38,8 @@ class TableScaler {
   TableScaler(const ScalarFormat& format, float tensor);
 
   const Table& table() const { return table_; }
-  // x must be finite.
-  GroupScale Fit(std::span<const float> x);
+  // x must be finite; `weight` is empty (all 1) or holds one non-negative w_i a value.
+  GroupScale Fit(std::span<const float> x, std::span<const float> weight = {});
   // The codes under a scale found by Fit.
   void Encode(std::span<const float> x, const GroupScale& scale, std::span<uint8_t> codes);
   void Decode(std::span<const uint8_t> codes, const GroupScale& scale, std::span<float> values) const;
@@ -55,6 +55,7 @@ class TableScaler {
   float tensor_;
   Table table_;
   TableRounder rounder_;
+  std::span<const float> weight_;  // of the Fit at work
   std::vector<float> shifted_, values_;
   std::vector<uint8_t> codes_;
   std::vector<float> tried_;
