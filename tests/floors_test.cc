@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // Lowest first. The one list: a new room is entered here, above everything it stands on.
 const std::vector<std::string> kFloors = {
-    "lowbit/base", "lowbit/io", "lowbit/transform", "lowbit/format", "lowbit/kernel", "lowbit/coding",
+    "lowbit/base", "lowbit/io", "lowbit/format", "lowbit/kernel", "lowbit/transform", "lowbit/coding",
     "lowbit/quantize", "lowbit/graph", "lowbit/network", "lowbit/text", "lowbit/model", "lowbit/runtime",
     "lowbit/calibrate", "lowbit/method", "lowbit/pipeline", "lowbit/metric", "lowbit/report",
     // The laboratory. `lab` is lab/torch.h, the precompiled header.

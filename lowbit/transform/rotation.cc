@@ -1,0 +1,159 @@
+#include "lowbit/transform/rotation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/random.h"
+#include "lowbit/kernel/hadamard.h"
+#include "lowbit/transform/normal.h"
+
+namespace lowbit {
+namespace {
+
+// Streams of the generator: draws of different purposes never meet.
+constexpr uint64_t kSignStream = 0x5167, kHaarStream = 0x4a42, kSketchStream = 0x514a;
+
+}  // namespace
+
+std::string_view NameOf(RotationKind kind) {
+  switch (kind) {
+    case RotationKind::kNone:
+      return "none";
+    case RotationKind::kHadamard:
+      return "hadamard";
+    case RotationKind::kHaar:
+      return "haar";
+  }
+  return "";
+}
+
+Rotation::Rotation(int64_t dim, const RotationOptions& options) : dim_(dim), options_(options) {
+  if (dim < 1) Fail("a rotation of {} dimensions: at least 1 is needed", dim);
+  if (options.kind == RotationKind::kHaar) {
+    const std::vector<double> pi = HaarMatrix(dim, options.seed);
+    matrix_.assign(pi.begin(), pi.end());
+    transposed_.resize(pi.size());
+    for (int64_t i = 0; i < dim; ++i) {
+      for (int64_t j = 0; j < dim; ++j)
+        transposed_[static_cast<size_t>(j * dim + i)] = matrix_[static_cast<size_t>(i * dim + j)];
+    }
+  }
+  if (options.kind != RotationKind::kHadamard) return;
+  if (options.rounds < 1) Fail("a Hadamard rotation of {} rounds: at least 1 is needed", options.rounds);
+  block_ = LargestHadamard(dim);
+  const int64_t transforms = options.rounds * (block_ == dim ? 1 : 2);
+  flip_.resize(static_cast<size_t>(transforms * block_));
+  Random random(options.seed, kSignStream);
+  uint32_t word = 0;
+  for (size_t i = 0; i < flip_.size(); ++i) {
+    if (i % 32 == 0) word = random.Next32();
+    flip_[i] = (word >> (i % 32) & 1) << 31;
+  }
+  // Where every transform covers every entry, the factors of all rounds are one multiplication at the end.
+  double product = 1;
+  for (int round = 0; round < (block_ == dim ? options.rounds : 1); ++round)
+    product *= static_cast<double>(block_);
+  scale_ = static_cast<float>(1 / std::sqrt(product));
+}
+
+void Rotation::Apply(const float* x, float* y) const {
+  if (options_.kind == RotationKind::kHaar) {
+    MultiplyTransposed(transposed_.data(), dim_, dim_, x, y);
+    return;
+  }
+  if (x != y) std::memcpy(y, x, static_cast<size_t>(dim_) * sizeof(float));
+  if (options_.kind == RotationKind::kNone) return;
+  const uint32_t* flip = flip_.data();
+  for (int round = 0; round < options_.rounds; ++round) {
+    Hadamard(y, flip, block_);
+    flip += block_;
+    if (block_ == dim_) continue;
+    for (int64_t i = 0; i < block_; ++i) y[i] *= scale_;
+    Hadamard(y + dim_ - block_, flip, block_);
+    flip += block_;
+    for (int64_t i = dim_ - block_; i < dim_; ++i) y[i] *= scale_;
+  }
+  if (block_ == dim_) {
+    for (int64_t i = 0; i < dim_; ++i) y[i] *= scale_;
+  }
+}
+
+void Rotation::Inverse(const float* y, float* x) const {
+  if (options_.kind == RotationKind::kHaar) {
+    MultiplyTransposed(matrix_.data(), dim_, dim_, y, x);
+    return;
+  }
+  if (x != y) std::memcpy(x, y, static_cast<size_t>(dim_) * sizeof(float));
+  if (options_.kind == RotationKind::kNone) return;
+  const uint32_t* flip = flip_.data() + flip_.size();
+  for (int round = 0; round < options_.rounds; ++round) {
+    if (block_ != dim_) {
+      flip -= block_;
+      HadamardTransposed(x + dim_ - block_, flip, block_);
+      for (int64_t i = dim_ - block_; i < dim_; ++i) x[i] *= scale_;
+    }
+    flip -= block_;
+    HadamardTransposed(x, flip, block_);
+    if (block_ != dim_) {
+      for (int64_t i = 0; i < block_; ++i) x[i] *= scale_;
+    }
+  }
+  if (block_ == dim_) {
+    for (int64_t i = 0; i < dim_; ++i) x[i] *= scale_;
+  }
+}
+
+std::vector<double> HaarMatrix(int64_t dim, uint64_t seed) {
+  const auto d = static_cast<size_t>(dim);
+  std::vector<double> pi(d * d, 0.0), v(d), w(d);
+  NormalSequence normal(seed, kHaarStream);
+  // Q grows from its lower right corner: Q <- H_k diag(s, Q), H_k the reflection that takes a Gaussian vector
+  // of the last k coordinates to -sign(v_1) ||v|| e_1. All loops add whole rows, so their order is fixed and
+  // they still run on vectors.
+  pi[d * d - 1] = normal.Next() < 0 ? -1 : 1;
+  for (size_t k = 2; k <= d; ++k) {
+    const size_t first = d - k;
+    double norm = 0;
+    for (size_t i = 0; i < k; ++i) {
+      v[i] = normal.Next();
+      norm += v[i] * v[i];
+    }
+    norm = std::sqrt(norm);
+    const double sign = v[0] < 0 ? -1 : 1;
+    v[0] += sign * norm;  // v is now the normal of the reflection
+    double square = 0;
+    for (size_t i = 0; i < k; ++i) square += v[i] * v[i];
+    pi[first * d + first] = -sign;  // makes R's diagonal positive
+    std::fill(w.begin(), w.end(), 0.0);
+    for (size_t i = 0; i < k; ++i) {
+      const double* row = &pi[(first + i) * d];
+      for (size_t j = first; j < d; ++j) w[j] += v[i] * row[j];
+    }
+    for (size_t i = 0; i < k; ++i) {
+      const double factor = 2 * v[i] / square;
+      double* row = &pi[(first + i) * d];
+      for (size_t j = first; j < d; ++j) row[j] -= factor * w[j];
+    }
+  }
+  return pi;
+}
+
+std::vector<float> GaussianSketch(int64_t rows, int64_t cols, uint64_t seed) {
+  std::vector<float> s(static_cast<size_t>(rows * cols));
+  NormalSequence normal(seed, kSketchStream);
+  for (float& entry : s) entry = static_cast<float>(normal.Next());
+  return s;
+}
+
+void MultiplyTransposed(const float* s_transposed, int64_t rows, int64_t cols, const float* x, float* y) {
+  std::fill(y, y + rows, 0.0f);
+  for (int64_t j = 0; j < cols; ++j) {
+    const float* row = s_transposed + j * rows;
+    const float factor = x[j];
+    for (int64_t i = 0; i < rows; ++i) y[i] += factor * row[i];
+  }
+}
+
+}  // namespace lowbit
