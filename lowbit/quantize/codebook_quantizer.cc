@@ -80,10 +80,10 @@ CodebookQuantizer::CodebookQuantizer(int64_t dimension, std::vector<Codebook> co
   }
 }
 
-int64_t CodebookQuantizer::table_bits() const {
-  int64_t bits = 0;
-  for (const Codebook& book : codebooks_) bits += 16 * book.shape.size * book.shape.width;
-  return bits;
+int64_t CodebookQuantizer::table_values() const {
+  int64_t values = 0;
+  for (const Codebook& book : codebooks_) values += book.shape.size * book.shape.width;
+  return values;
 }
 
 void CodebookQuantizer::Encode(MatrixView<const float> points, MatrixView<uint16_t> codes,

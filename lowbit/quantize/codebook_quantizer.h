@@ -37,7 +37,7 @@ class CodebookQuantizer : public VectorQuantizer {
 
   int64_t dimension() const override { return dimension_; }
   const std::vector<int>& code_bits() const override { return code_bits_; }
-  int64_t table_bits() const override;
+  int64_t table_values() const override;
   void Encode(MatrixView<const float> points, MatrixView<uint16_t> codes,
               ThreadPool& pool = ThreadPool::Global()) const override;
   void Decode(MatrixView<const uint16_t> codes, MatrixView<float> points,

@@ -24,7 +24,7 @@ class SignSplitQuantizer final : public VectorQuantizer {
 
   int64_t dimension() const override { return magnitudes_.dimension(); }
   const std::vector<int>& code_bits() const override { return code_bits_; }
-  int64_t table_bits() const override { return magnitudes_.table_bits(); }
+  int64_t table_values() const override { return magnitudes_.table_values(); }
   void Encode(MatrixView<const float> points, MatrixView<uint16_t> codes,
               ThreadPool& pool = ThreadPool::Global()) const override;
   void Decode(MatrixView<const uint16_t> codes, MatrixView<float> points,

@@ -22,8 +22,8 @@ class VectorQuantizer {
   virtual int64_t dimension() const = 0;
   // The width in bits, 0 to 16, of each code of a point; codes below 2^width.
   virtual const std::vector<int>& code_bits() const = 0;
-  // Bits of what is shared by all points (codebooks in f16), counted once.
-  virtual int64_t table_bits() const = 0;
+  // Numbers that all points share (codewords, gain levels).
+  virtual int64_t table_values() const = 0;
 
   // points (n, d) -> codes (n, code_bits().size()) and back. A point's codes depend on nothing but the point.
   virtual void Encode(MatrixView<const float> points, MatrixView<uint16_t> codes,
@@ -35,11 +35,10 @@ class VectorQuantizer {
   int64_t bits_per_point() const {
     return std::accumulate(code_bits().begin(), code_bits().end(), int64_t{0});
   }
-  // Bits a channel when `count` points share the tables.
-  double bits_per_value(int64_t count) const {
-    return (static_cast<double>(bits_per_point()) +
-            static_cast<double>(table_bits()) / static_cast<double>(count)) /
-           static_cast<double>(dimension());
+  // Bits a channel when `count` points share the tables, whose values are stored in `table_bits` bits each.
+  double bits_per_value(int64_t count, int table_bits = 16) const {
+    const auto shared = static_cast<double>(table_values() * table_bits) / static_cast<double>(count);
+    return (static_cast<double>(bits_per_point()) + shared) / static_cast<double>(dimension());
   }
 
  protected:

@@ -334,7 +334,7 @@ TEST(VectorQuantizer, CountsEveryBit) {
   const MatrixSource source(Points(x, 8));
   const auto vq = CodebookQuantizer::Train(source, {{0, 8, 256}}, {.kmeans = {.iterations = 1}});
   EXPECT_EQ(vq.bits_per_point(), 8);
-  EXPECT_EQ(vq.table_bits(), 256 * 8 * 16);
+  EXPECT_EQ(vq.table_values(), 256 * 8);
   EXPECT_NEAR(vq.bits_per_value(4096 * 4096 / 8), 1.00195, 1e-5);  // the example of [vptq]
   const auto odd = ResidualQuantizer::Train(source, 2, 5, {.kmeans = {.iterations = 1}});
   EXPECT_EQ(odd.bits_per_point(), 6);
