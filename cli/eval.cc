@@ -16,8 +16,33 @@ struct Options {
   std::string model, text, reference, tokenizer, scoring = "documents", long_entries,
                                                  prefix_space = "tokenizer";
   int64_t context = 0, max_tokens = 0;
+  std::string kv = "f16";
   bool no_float = false;
 };
+
+// The fewest tokens before those of entry i of Scores::by_context.
+int64_t ContextOf(size_t i) {
+  return i == 0 ? 0 : kFirstContext << (i - 1);
+}
+
+void PrintByContext(const Scores& scores, const ScoreOptions& options) {
+  report::Table table({{"tokens before"},
+                       {"scored", report::Align::kRight},
+                       {"perplexity", report::Align::kRight},
+                       {"reference", report::Align::kRight},
+                       {"KL", report::Align::kRight},
+                       {"top-1", report::Align::kRight}});
+  for (size_t i = 0; i < scores.by_context.size(); ++i) {
+    const LmMetrics& part = scores.by_context[i];
+    if (part.tokens() == 0) continue;
+    table.AddRow({fmt::format("{} to {}", ContextOf(i), ContextOf(i + 1) - 1), fmt::to_string(part.tokens()),
+                  fmt::format("{:.4f}", part.perplexity()),
+                  fmt::format("{:.4f}", part.reference_perplexity()), fmt::format("{:.5f}", part.kl_mean()),
+                  fmt::format("{:.2f} %", part.agreement() * 100)});
+  }
+  fmt::print("\n{}cache {}: the newest {} to {} positions are f16, older ones packed.\n", table.ToText(),
+             NameOf(options.cache), kCacheTail, kCacheTail + kCachePage - 1);
+}
 
 int Run(const Options& o, const Common& common) {
   ThreadPool& pool = ThreadPool::Global();
@@ -44,6 +69,12 @@ int Run(const Options& o, const Common& common) {
     reference =
         std::make_unique<LanguageModel>(OpenModel(o.reference, o.tokenizer), pool, Arithmetic::kFloat);
   }
+  options.cache = ParseCacheFormat(o.kv);
+  if (options.cache.packed() && !reference) {
+    // What the cache costs: the same model with the f16 cache.
+    reference = std::make_unique<LanguageModel>(model, pool);
+    options.reference_cache = {};
+  }
   LanguageModel packed(model, pool);
   const Scores scores = Score(packed, reference.get(), windows, options, pool, "scoring");
   const Ledger ledger = LedgerOf(model);
@@ -59,6 +90,10 @@ int Run(const Options& o, const Common& common) {
         Score(exact, nullptr, windows, options, pool, "scoring, f32 activations").metrics.perplexity();
   }
   const LmMetrics& m = scores.metrics;
+  const std::string reference_name = !o.reference.empty() ? o.reference : "the same model, f16 cache";
+  const KvCache cache = packed.MakeCache(options.context, options.cache),
+                plain = packed.MakeCache(options.context);
+  const double cache_bits = 16 * cache.BytesPerPosition() / plain.BytesPerPosition();
   const std::string protocol = options.scoring == Scoring::kDocuments
                                    ? fmt::format("documents, context {}, long entries {}, prefix space {}",
                                                  options.context, long_entries == "skip" ? "left out" : "cut",
@@ -80,12 +115,27 @@ int Run(const Options& o, const Common& common) {
                            {"tokens_per_s", static_cast<double>(m.tokens()) / scores.seconds}};
     if (float_perplexity) json["perplexity_f32_activations"] = *float_perplexity;
     if (m.has_reference()) {
-      json["reference"] = o.reference;
+      json["reference"] = reference_name;
       json["reference_perplexity"] = m.reference_perplexity();
       json["kl_mean"] = m.kl_mean();
       json["kl_standard_error"] = m.kl_standard_error();
       json["kl_p99"] = m.kl_percentile(0.99);
       json["top1_agreement"] = m.agreement();
+    }
+    if (options.cache.packed()) {
+      json["kv"] = NameOf(options.cache);
+      json["kv_bits_per_value"] = cache_bits;
+      json["by_context"] = nlohmann::json::array();
+      for (size_t i = 0; i < scores.by_context.size(); ++i) {
+        const LmMetrics& part = scores.by_context[i];
+        if (part.tokens() == 0) continue;
+        json["by_context"].push_back({{"tokens_before", ContextOf(i)},
+                                      {"tokens", part.tokens()},
+                                      {"perplexity", part.perplexity()},
+                                      {"reference_perplexity", part.reference_perplexity()},
+                                      {"kl_mean", part.kl_mean()},
+                                      {"top1_agreement", part.agreement()}});
+      }
     }
     fmt::print("{}\n", json.dump(2));
     return 0;
@@ -100,6 +150,7 @@ int Run(const Options& o, const Common& common) {
   table.AddRow({"nats per token", fmt::format("{:.4f}", m.nats_per_token())});
   table.AddRow({"bits per byte", fmt::format("{:.4f}", m.bits_per_byte())});
   if (m.has_reference()) {
+    table.AddRow({"reference", reference_name});
     table.AddRow({"reference perplexity", fmt::format("{:.4f}", m.reference_perplexity())});
     table.AddRow({"KL divergence, mean", fmt::format("{:.5f} ± {:.5f}", m.kl_mean(), m.kl_standard_error())});
     table.AddRow({"KL divergence, 99 %", fmt::format("{:.5f}", m.kl_percentile(0.99))});
@@ -108,8 +159,12 @@ int Run(const Options& o, const Common& common) {
   table.AddRow({"bits per weight", fmt::format("{:.3f}", ledger.bits_per_weight())});
   table.AddRow({"bits per weight, linear", fmt::format("{:.3f}", ledger.bits_per_weight_linear())});
   table.AddRow({"file", Bytes(ledger.file_bytes)});
+  if (options.cache.packed())
+    table.AddRow(
+        {fmt::format("bits per cached value, {}", NameOf(options.cache)), fmt::format("{:.3f}", cache_bits)});
   fmt::print("{}\nprotocol: {}; {} tokens of {} bytes scored{}\n", table.ToText(), protocol, m.tokens(),
              m.bytes(), scores.left_out > 0 ? fmt::format(", {} entries left out", scores.left_out) : "");
+  if (options.cache.packed()) PrintByContext(scores, options);
   return 0;
 }
 
@@ -132,6 +187,8 @@ Action AddEval(CLI::App& app, Common& common) {
       ->check(CLI::IsMember({"tokenizer", "no"}))
       ->capture_default_str();
   app.add_option("--max-tokens", o->max_tokens, "Stop after about this many tokens (0: all)")
+      ->capture_default_str();
+  app.add_option("--kv", o->kv, "What keys and values are kept as (lowbit list caches); compared with f16")
       ->capture_default_str();
   app.add_flag("--no-float", o->no_float, "Skip the second pass with f32 activations");
   app.add_option("--tokenizer", o->tokenizer, "Tokenizer file or folder, where the model brings none");

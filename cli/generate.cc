@@ -20,6 +20,7 @@ struct Options {
   std::string model, prompt, prompt_file, tokenizer, system;
   bool chat = false;
   int64_t context = 0;
+  std::string kv = "f16";
   GenerateOptions generate;
 };
 
@@ -94,7 +95,7 @@ int Run(const Options& o, const Common& common) {
   const Tokenizer& tokenizer = NeedTokenizer(model);
   const int64_t context = o.context > 0 ? o.context : std::min<int64_t>(model.config.context, 4096);
   LanguageModel language_model(model, ThreadPool::Global());
-  Generator generator(language_model, context);
+  Generator generator(language_model, context, ParseCacheFormat(o.kv));
   if (o.chat) return Chat(o, common, model, generator);
   const std::string prompt = ReadPrompt(o);
   std::vector<int32_t> tokens = tokenizer.Encode(prompt);
@@ -112,15 +113,18 @@ int Run(const Options& o, const Common& common) {
         {"tokens", result.tokens},
         {"prompt_tokens", result.prompt_tokens},
         {"stop", NameOf(result.reason)},
+        {"kv", NameOf(generator.cache().format())},
+        {"kv_bytes", generator.cache().Bytes()},
         {"prefill_tokens_per_s", static_cast<double>(result.prompt_tokens) / result.prefill_seconds},
         {"decode_tokens_per_s", count / result.decode_seconds}};
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return 0;
   }
   fmt::print("\n");
-  fmt::print(stderr, "\n[{} prompt tokens at {:.0f}/s, {} tokens at {:.1f}/s, stopped by: {}]\n",
+  fmt::print(stderr, "\n[{} prompt tokens at {:.0f}/s, {} tokens at {:.1f}/s, {} cache {}, stopped by: {}]\n",
              result.prompt_tokens, static_cast<double>(result.prompt_tokens) / result.prefill_seconds,
-             result.tokens.size(), count / result.decode_seconds, NameOf(result.reason));
+             result.tokens.size(), count / result.decode_seconds, NameOf(generator.cache().format()),
+             Bytes(generator.cache().Bytes()), NameOf(result.reason));
   return 0;
 }
 
@@ -138,6 +142,8 @@ Action AddGenerate(CLI::App& app, Common& common) {
   app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")->capture_default_str();
   app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--kv", o->kv, "What keys and values are kept as (lowbit list caches)")
+      ->capture_default_str();
   SamplerOptions& s = o->generate.sampler;
   app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
   app.add_option("--top-k", s.top_k, "Keep the k most likely tokens (0: all)")->capture_default_str();

@@ -36,13 +36,27 @@ constexpr Row kFamilies[] = {
     {"gemma3_text", "Gemma 3, text"},
 };
 
+constexpr Row kCaches[] = {
+    {"f16 f32", "plain"},
+    {"int8", "8 bits, a scale for every position and head"},
+    {"kivi2 kivi4", "keys per channel over 32 positions, values per position over 32 channels, with minima"},
+    {"tq1 ... tq8",
+     "TurboQuant: random rotation, levels of a coordinate's law, a norm for every position and head"},
+    {"tq1.5 tq2.5 tq3.5", "the same, with one more bit for the quarter of the channels of largest magnitude"},
+    {"vidkv1 ... vidkv2",
+     "VidKV: keys 2 bits for the channels of largest range, 1 bit for the rest; ternary values"},
+    {"sign", "1 bit, per channel over 32 positions: a floor to compare with"},
+    {"KEYS/VALUES", "two of these, for example tq4/tq3"},
+};
+
 struct Section {
   const char* name;
   std::span<const Row> rows;
 };
 
 int Run(const std::string& what, const Common& common) {
-  const Section sections[] = {{"formats", kFormats}, {"methods", kMethods}, {"families", kFamilies}};
+  const Section sections[] = {
+      {"formats", kFormats}, {"methods", kMethods}, {"families", kFamilies}, {"caches", kCaches}};
   nlohmann::json json = nlohmann::json::object();
   bool known = what.empty() || what == "kernels";
   for (const Section& section : sections) {
@@ -57,7 +71,7 @@ int Run(const std::string& what, const Common& common) {
     for (const Row& row : section.rows) table.AddRow({row.name, row.about});
     fmt::print("{}\n", table.ToText());
   }
-  if (!known) FailUsage("\"{}\" is not a list; known: formats, methods, families, kernels", what);
+  if (!known) FailUsage("\"{}\" is not a list; known: formats, methods, families, caches, kernels", what);
   if (what.empty() || what == "kernels") {
     if (common.json) {
       json["kernels"] = {{"target", KernelTargetName()}};
@@ -73,7 +87,7 @@ int Run(const std::string& what, const Common& common) {
 
 Action AddList(CLI::App& app, Common& common) {
   auto what = std::make_shared<std::string>();
-  app.add_option("WHAT", *what, "formats, methods, families or kernels (default: all)");
+  app.add_option("WHAT", *what, "formats, methods, families, caches or kernels (default: all)");
   return [what, &common] { return Run(*what, common); };
 }
 

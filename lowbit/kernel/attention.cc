@@ -135,13 +135,14 @@ struct Query {
 // partial[i] = {max, sum, y[head_size]} of query i over chunk `chunk`.
 template <int kQueries, typename T>
 HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* values, int64_t chunk,
-                        const Query* queries, float* scratch, float* maximum, float* sum, float* y) {
+                        int64_t limit, const Query* queries, float* scratch, float* maximum, float* sum,
+                        float* y) {
   const int64_t first = chunk * kAttentionChunk;
   const float* q[kQueries];
   int64_t begin[kQueries], end[kQueries], longest = 0, low = kAttentionChunk, high = 0;
   for (int i = 0; i < kQueries; ++i) {
     q[i] = queries[i].q;
-    end[i] = std::clamp<int64_t>(queries[i].position + 1 - first, 0, kAttentionChunk);
+    end[i] = std::clamp<int64_t>(queries[i].position + 1 - first, 0, limit);
     begin[i] =
         shape.window > 0 ? std::clamp<int64_t>(queries[i].position + 1 - shape.window - first, 0, end[i]) : 0;
     longest = std::max(longest, end[i]);
@@ -159,37 +160,38 @@ HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* val
 }
 
 template <typename T>
-void Chunk(const AttentionShape& shape, const T* keys, const T* values, int64_t chunk, const Query* queries,
-           int count, float* scratch, float* maximum, float* sum, float* y) {
+void Chunk(const AttentionShape& shape, const T* keys, const T* values, int64_t chunk, int64_t limit,
+           const Query* queries, int count, float* scratch, float* maximum, float* sum, float* y) {
   const int64_t n = shape.head_size;
   int i = 0;
   for (; i + 8 <= count; i += 8) {
-    ChunkOf<8>(shape, keys, values, chunk, queries + i, scratch, maximum + i, sum + i, y + i * n);
+    ChunkOf<8>(shape, keys, values, chunk, limit, queries + i, scratch, maximum + i, sum + i, y + i * n);
   }
   for (; i + 4 <= count; i += 4) {
-    ChunkOf<4>(shape, keys, values, chunk, queries + i, scratch, maximum + i, sum + i, y + i * n);
+    ChunkOf<4>(shape, keys, values, chunk, limit, queries + i, scratch, maximum + i, sum + i, y + i * n);
   }
   for (; i + 3 <= count; i += 3) {
-    ChunkOf<3>(shape, keys, values, chunk, queries + i, scratch, maximum + i, sum + i, y + i * n);
+    ChunkOf<3>(shape, keys, values, chunk, limit, queries + i, scratch, maximum + i, sum + i, y + i * n);
   }
   for (; i < count; ++i) {
-    ChunkOf<1>(shape, keys, values, chunk, queries + i, scratch, maximum + i, sum + i, y + i * n);
+    ChunkOf<1>(shape, keys, values, chunk, limit, queries + i, scratch, maximum + i, sum + i, y + i * n);
   }
 }
 
+// Only the first `limit` positions of the chunk are there.
 void ChunkAny(const AttentionShape& shape, const CacheView& cache, int64_t kv_head, int64_t chunk,
-              const float* const* q, const int64_t* positions, int count, float* scratch, float* maximum,
-              float* sum, float* y) {
+              int64_t limit, const float* const* q, const int64_t* positions, int count, float* scratch,
+              float* maximum, float* sum, float* y) {
   Query queries[64];
   for (int i = 0; i < count; ++i) queries[i] = {q[i], positions[i]};
   const int64_t at = kv_head * cache.capacity * shape.head_size;
   if (cache.type == CacheType::kF16) {
     Chunk(shape, static_cast<const hwy::float16_t*>(cache.keys) + at,
-          static_cast<const hwy::float16_t*>(cache.values) + at, chunk, queries, count, scratch, maximum, sum,
-          y);
+          static_cast<const hwy::float16_t*>(cache.values) + at, chunk, limit, queries, count, scratch,
+          maximum, sum, y);
   } else {
     Chunk(shape, static_cast<const float*>(cache.keys) + at, static_cast<const float*>(cache.values) + at,
-          chunk, queries, count, scratch, maximum, sum, y);
+          chunk, limit, queries, count, scratch, maximum, sum, y);
   }
 }
 
@@ -236,8 +238,99 @@ struct Running {
   }
 };
 
-// Queries that share a key/value head and are computed together.
+// Queries that share a key/value head and are computed together: a few rows, some or all heads of the group.
 constexpr int kBlock = 64;
+
+struct QueryBlock {
+  int64_t kv_head = 0;
+  int count = 0;
+  int64_t row[kBlock], head[kBlock], position[kBlock];
+};
+
+// The queries of all rows and heads cut into blocks; a partition that does not depend on the threads.
+struct QueryBlocks {
+  int64_t rows, position, group, kv_heads, rows_of_block, heads_of_block, row_blocks, head_blocks;
+
+  QueryBlocks(const AttentionShape& shape, int64_t first_position, int64_t row_count)
+      : rows(row_count),
+        position(first_position),
+        group(shape.heads / shape.kv_heads),
+        kv_heads(shape.kv_heads),
+        rows_of_block(std::max<int64_t>(1, std::min<int64_t>(kBlock / group, 16))),
+        heads_of_block(std::min<int64_t>(group, kBlock)),
+        row_blocks((rows + rows_of_block - 1) / rows_of_block),
+        head_blocks((group + heads_of_block - 1) / heads_of_block) {}
+
+  int64_t count() const { return row_blocks * head_blocks * kv_heads; }
+  QueryBlock At(int64_t index) const {
+    QueryBlock b;
+    const int64_t row_block = index % row_blocks, head_block = index / row_blocks % head_blocks;
+    b.kv_head = index / row_blocks / head_blocks;
+    const int64_t row_end = std::min(rows, (row_block + 1) * rows_of_block);
+    const int64_t head_end = std::min(group, (head_block + 1) * heads_of_block);
+    for (int64_t r = row_block * rows_of_block; r < row_end; ++r) {
+      for (int64_t h = head_block * heads_of_block; h < head_end; ++h) {
+        b.row[b.count] = r;
+        b.head[b.count] = b.kv_head * group + h;
+        b.position[b.count++] = position + r;
+      }
+    }
+    return b;
+  }
+};
+
+// Working memory of one block: what ChunkAny needs, and its results.
+struct BlockMemory {
+  float *scratch, *part;
+  float maximum[kBlock], sum[kBlock];
+
+  explicit BlockMemory(int64_t head_size) {
+    thread_local Buffer<float> memory;
+    memory.Reserve(static_cast<size_t>(8 * kAttentionChunk + kBlock * head_size));
+    scratch = memory.data();
+    part = scratch + 8 * kAttentionChunk;
+  }
+};
+
+// Adds the chunks of the cache's storage, whose position 0 is `base`, to what is running.
+template <class Emit>
+void StoredChunks(const AttentionShape& shape, const CacheView& cache, const QueryBlock& b,
+                  const float* const* q, int64_t base, int64_t chunk_begin, int64_t chunk_end,
+                  BlockMemory& memory, const Emit& emit) {
+  int64_t positions[kBlock];
+  for (int i = 0; i < b.count; ++i) positions[i] = b.position[i] - base;
+  const int64_t oldest = shape.window > 0 ? std::max<int64_t>(0, positions[0] + 1 - shape.window) : 0;
+  const int64_t last = positions[b.count - 1] / kAttentionChunk;
+  for (int64_t chunk = std::max(chunk_begin, oldest / kAttentionChunk); chunk < std::min(chunk_end, last + 1);
+       ++chunk) {
+    LOWBIT_KERNEL(ChunkAny)
+    (shape, cache, b.kv_head, chunk, kAttentionChunk, q, positions, b.count, memory.scratch, memory.maximum,
+     memory.sum, memory.part);
+    for (int i = 0; i < b.count; ++i) emit(chunk, i);
+  }
+}
+
+// Adds the packed chunks: each is decoded and then read like a stored one. `q` are queries in its space.
+template <class Emit>
+void PackedChunks(const AttentionShape& shape, const PackedPositions& packed, const QueryBlock& b,
+                  const float* const* q, BlockMemory& memory, const Emit& emit) {
+  thread_local Buffer<float> decoded;
+  decoded.Reserve(static_cast<size_t>(2 * kAttentionChunk * shape.head_size));
+  float *const keys = decoded.data(), *const values = keys + kAttentionChunk * shape.head_size;
+  const CacheView view{.type = CacheType::kF32, .keys = keys, .values = values, .capacity = kAttentionChunk};
+  const int64_t oldest = shape.window > 0 ? std::max<int64_t>(0, b.position[0] + 1 - shape.window) : 0;
+  for (int64_t first = oldest / kAttentionChunk * kAttentionChunk; first < packed.count();
+       first += kAttentionChunk) {
+    const int64_t n = std::min<int64_t>(kAttentionChunk, packed.count() - first);
+    packed.Keys(b.kv_head, first, n, keys);
+    packed.Values(b.kv_head, first, n, values);
+    int64_t positions[kBlock];
+    for (int i = 0; i < b.count; ++i) positions[i] = b.position[i] - first;
+    LOWBIT_KERNEL(ChunkAny)
+    (shape, view, 0, 0, n, q, positions, b.count, memory.scratch, memory.maximum, memory.sum, memory.part);
+    for (int i = 0; i < b.count; ++i) emit(0, i);
+  }
+}
 
 }  // namespace
 
@@ -255,89 +348,71 @@ void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t 
 
 void Attend(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* q, float* y,
             int64_t rows, ThreadPool& pool) {
-  const int64_t n = shape.head_size, group = shape.heads / shape.kv_heads;
+  const int64_t n = shape.head_size;
   if (n % 8 != 0 || n > 512) Fail("attention: a head size of {} is not a multiple of 8 up to 512", n);
-  // Few queries over a long context: split the chunks too, and combine them in order afterwards.
-  const int64_t rows_per_block = std::max<int64_t>(1, std::min<int64_t>(kBlock / group, 16));
-  const int64_t group_per_block = std::min<int64_t>(group, kBlock);
-  const int64_t row_blocks = (rows + rows_per_block - 1) / rows_per_block;
-  const int64_t head_blocks = (group + group_per_block - 1) / group_per_block;
-  const int64_t chunks = (position + rows - 1) / kAttentionChunk + 1;
-  const int64_t tasks = row_blocks * shape.kv_heads * head_blocks;
-  // Splitting pays only in decode; the partials need (2 + n) floats a query and chunk.
-  const bool split = rows == 1 && chunks > 1;
-  const int64_t stride = n + 2;
-  thread_local Buffer<float> partials;
-  if (split) partials.Reserve(static_cast<size_t>(shape.heads * chunks * stride));
-  float* partial = partials.data();
-
-  const auto block = [&](int64_t task, int64_t chunk_begin, int64_t chunk_end, auto&& emit) {
-    const int64_t row_block = task % row_blocks, head_block = task / row_blocks % head_blocks;
-    const int64_t kv_head = task / row_blocks / head_blocks;
-    const float* queries[kBlock];
-    int64_t positions[kBlock], heads[kBlock];
-    int count = 0;
-    const int64_t row_end = std::min(rows, (row_block + 1) * rows_per_block);
-    const int64_t head_end = std::min(group, (head_block + 1) * group_per_block);
-    for (int64_t r = row_block * rows_per_block; r < row_end; ++r) {
-      for (int64_t h = head_block * group_per_block; h < head_end; ++h) {
-        heads[count] = kv_head * group + h;
-        queries[count] = q + r * shape.heads * n + heads[count] * n;
-        positions[count++] = position + r;
-      }
-    }
-    thread_local Buffer<float> memory;
-    memory.Reserve(static_cast<size_t>(8 * kAttentionChunk + kBlock * n));
-    float* scratch = memory.data();
-    float* part = scratch + 8 * kAttentionChunk;
-    float maximum[kBlock], sum[kBlock];
-    const int64_t oldest = shape.window > 0 ? std::max<int64_t>(0, positions[0] + 1 - shape.window) : 0;
-    const int64_t last = positions[count - 1] / kAttentionChunk;
-    for (int64_t chunk = std::max(chunk_begin, oldest / kAttentionChunk);
-         chunk < std::min(chunk_end, last + 1); ++chunk) {
-      LOWBIT_KERNEL(ChunkAny)
-      (shape, cache, kv_head, chunk, queries, positions, count, scratch, maximum, sum, part);
-      for (int i = 0; i < count; ++i)
-        emit(chunk, i, heads[i], positions[i] - position, maximum[i], sum[i], part + i * n);
-    }
+  const QueryBlocks blocks(shape, position, rows);
+  const int64_t packed = cache.packed != nullptr ? cache.packed->count() : 0;
+  const int64_t chunks = (position + rows - 1 - packed) / kAttentionChunk + 1;
+  const auto at = [&](const auto* base, const QueryBlock& b, int i) {
+    return base + (b.row[i] * shape.heads + b.head[i]) * n;
   };
-
-  if (!split) {
-    pool.Run(tasks, [&](int64_t task, int) {
+  // Few queries over a long context: split the chunks too, and combine them in order afterwards. That pays
+  // only in decode; the partials need (2 + n) floats a query and chunk.
+  if (rows > 1 || chunks == 1 || packed > 0) {
+    thread_local Buffer<float> turned;
+    if (packed > 0) {
+      turned.Reserve(static_cast<size_t>(rows * shape.heads * n));
+      float* const to = turned.data();
+      pool.Run(rows * shape.heads,
+               [&](int64_t i, int) { cache.packed->TransformQuery(q + i * n, to + i * n); });
+    }
+    const float* const turned_queries = turned.data();
+    pool.Run(blocks.count(), [&](int64_t task, int) {
+      const QueryBlock b = blocks.At(task);
+      BlockMemory memory(n);
       Running running[kBlock];
-      const int64_t row_block = task % row_blocks, head_block = task / row_blocks % head_blocks;
-      const int64_t kv_head = task / row_blocks / head_blocks;
-      const int64_t row_end = std::min(rows, (row_block + 1) * rows_per_block);
-      const int64_t head_end = std::min(group, (head_block + 1) * group_per_block);
-      const auto each = [&](auto&& f) {
-        for (int64_t r = row_block * rows_per_block, i = 0; r < row_end; ++r) {
-          for (int64_t h = head_block * group_per_block; h < head_end; ++h, ++i)
-            f(i, y + (r * shape.heads + kv_head * group + h) * n);
-        }
+      const float *queries[kBlock], *packed_queries[kBlock];
+      for (int i = 0; i < b.count; ++i) {
+        queries[i] = at(q, b, i);
+        packed_queries[i] = packed > 0 ? at(turned_queries, b, i) : nullptr;
+        std::fill_n(y + (queries[i] - q), n, 0.0f);
+      }
+      const auto add = [&](int64_t, int i) {
+        running[i].Add(memory.maximum[i], memory.sum[i], memory.part + i * n, y + (queries[i] - q), n);
       };
-      each([&](int64_t, float* out) { std::fill(out, out + n, 0.0f); });
-      block(task, 0, chunks,
-            [&](int64_t, int i, int64_t head, int64_t row, float m, float s, const float* part) {
-              running[i].Add(m, s, part, y + (row * shape.heads + head) * n, n);
-            });
-      each([&](int64_t i, float* out) {
+      if (packed > 0) {
+        PackedChunks(shape, *cache.packed, b, packed_queries, memory, add);
+        for (int i = 0; i < b.count; ++i) {
+          if (running[i].sum > 0) cache.packed->RestoreOutput(y + (queries[i] - q));
+        }
+      }
+      StoredChunks(shape, cache, b, queries, packed, 0, chunks, memory, add);
+      for (int i = 0; i < b.count; ++i) {
         const float inverse = 1.0f / running[i].sum;
+        float* const out = y + (queries[i] - q);
         for (int64_t c = 0; c < n; ++c) out[c] *= inverse;
-      });
+      }
     });
     return;
   }
+  const int64_t stride = n + 2;
+  thread_local Buffer<float> partials;
+  partials.Reserve(static_cast<size_t>(shape.heads * chunks * stride));
+  float* const partial = partials.data();
   const int64_t first_chunk =
       shape.window > 0 ? std::max<int64_t>(0, position + 1 - shape.window) / kAttentionChunk : 0;
-  pool.Run(tasks * (chunks - first_chunk), [&](int64_t i, int) {
-    const int64_t chunk = first_chunk + i / tasks;
-    block(i % tasks, chunk, chunk + 1,
-          [&](int64_t, int, int64_t head, int64_t, float m, float s, const float* part) {
-            float* to = partial + (head * chunks + chunk) * stride;
-            to[0] = m;
-            to[1] = s;
-            std::copy(part, part + n, to + 2);
-          });
+  pool.Run(blocks.count() * (chunks - first_chunk), [&](int64_t task, int) {
+    const QueryBlock b = blocks.At(task % blocks.count());
+    const int64_t chunk = first_chunk + task / blocks.count();
+    BlockMemory memory(n);
+    const float* queries[kBlock];
+    for (int i = 0; i < b.count; ++i) queries[i] = at(q, b, i);
+    StoredChunks(shape, cache, b, queries, 0, chunk, chunk + 1, memory, [&](int64_t, int i) {
+      float* to = partial + (b.head[i] * chunks + chunk) * stride;
+      to[0] = memory.maximum[i];
+      to[1] = memory.sum[i];
+      std::copy_n(memory.part + i * n, n, to + 2);
+    });
   });
   for (int64_t head = 0; head < shape.heads; ++head) {
     Running running;

@@ -20,15 +20,33 @@ inline constexpr int kKeyLanes = 16;  // positions that stand side by side in th
 
 enum class CacheType : uint8_t { kF16, kF32 };
 
+// The oldest positions of a cache in a packed form. Keys and values may lie in spaces of their own, an
+// orthogonal transform away from the network's: the query goes there once, the output comes back once, keys
+// and values never.
+class PackedPositions {
+ public:
+  virtual ~PackedPositions() = default;
+  // Positions [0, count()) are packed; a multiple of 2 kKeyLanes.
+  virtual int64_t count() const = 0;
+  // Positions [first, first + n), multiples of 2 kKeyLanes, of one head in f32, laid out as in CacheView.
+  virtual void Keys(int64_t kv_head, int64_t first, int64_t n, float* keys) const = 0;
+  virtual void Values(int64_t kv_head, int64_t first, int64_t n, float* values) const = 0;
+  // head_size entries: a query in the keys' space; an output from the values' space, in place.
+  virtual void TransformQuery(const float* q, float* out) const = 0;
+  virtual void RestoreOutput(float* y) const = 0;
+};
+
 // Keys and values of one sequence and one attention node; both for `kv_heads` heads.
 //   keys    [kv_head][position / 16][head_size][16]   so that 16 positions fill a vector
 //   values  [kv_head][position][head_size]
-// `capacity` is a multiple of kAttentionChunk.
+// `capacity` is a multiple of kAttentionChunk. Position 0 of the storage is position packed->count() of the
+// sequence where there is a packed part.
 struct CacheView {
   CacheType type = CacheType::kF16;
   void* keys = nullptr;
   void* values = nullptr;
   int64_t capacity = 0;
+  const PackedPositions* packed = nullptr;
 };
 
 struct AttentionShape {
@@ -37,12 +55,14 @@ struct AttentionShape {
   int64_t window = 0;  // 0: all earlier positions
 };
 
-// Stores `rows` keys and values (rows, kv_heads * head_size) at positions [position, position + rows).
+// Stores `rows` keys and values (rows, kv_heads * head_size) at positions [position, position + rows) of the
+// storage.
 void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k,
                    const float* v, int64_t rows);
 
-// y (rows, heads * head_size) for queries at positions [position, position + rows), whose keys are in the
-// cache. head_size must be a multiple of 8 and at most 512.
+// y (rows, heads * head_size) for queries at positions [position, position + rows) of the sequence, whose
+// keys are in the cache's storage (not its packed part). head_size must be a multiple of 8 and at most 512. A
+// packed chunk is decoded once for the queries of up to 16 rows and all heads that share it.
 void Attend(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* q, float* y,
             int64_t rows, ThreadPool& pool);
 

@@ -74,6 +74,27 @@ void AddLlamaCpp(const Tokenizer& tokenizer, const std::string& text, const Scor
   }
 }
 
+// The hidden states of all windows from `first` on, each run in pieces as long as the tail of a packed cache.
+const float* ForwardInPieces(LanguageModel& model, std::vector<KvCache>& caches,
+                             std::span<const int32_t> tokens, const std::vector<Window>& windows,
+                             size_t first, Buffer<float>& rows) {
+  const int64_t width = model.width();
+  rows.Reserve(tokens.size() * static_cast<size_t>(width));
+  int64_t row = 0;
+  for (size_t k = 0; k < caches.size(); ++k) {
+    const auto length = static_cast<int64_t>(windows[first + k].tokens.size());
+    for (int64_t at = 0; at < length; at += kCacheTail) {
+      const int64_t n = std::min(kCacheTail, length - at);
+      const Segment segment{&caches[k], at, n, length};
+      const float* hidden =
+          model.Forward({&segment, 1}, tokens.subspan(static_cast<size_t>(row + at), static_cast<size_t>(n)));
+      std::copy_n(hidden, n * width, rows.data() + (row + at) * width);
+    }
+    row += length;
+  }
+  return rows.data();
+}
+
 }  // namespace
 
 std::vector<std::string> ReadEntries(const std::filesystem::path& path) {
@@ -135,6 +156,7 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
   Buffer<float> logits(static_cast<size_t>(kLogitRows * model.vocab()));
   Buffer<float> expected(reference != nullptr ? static_cast<size_t>(kLogitRows * model.vocab()) : 0);
   std::vector<TokenScore> token_scores(kLogitRows);
+  Buffer<float> rows, reference_rows;
   const auto& all = windows.windows;
   for (size_t i = 0; i < all.size();) {
     size_t j = i;
@@ -144,29 +166,32 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
            (j == i || static_cast<int64_t>(tokens.size() + all[j].tokens.size()) <= kRowsAtOnce)) {
       tokens.insert(tokens.end(), all[j].tokens.begin(), all[j].tokens.end());
       const auto length = static_cast<int64_t>(all[j].tokens.size());
-      caches.push_back(model.MakeCache(length));
-      if (reference != nullptr) reference_caches.push_back(reference->MakeCache(length, CacheType::kF32));
+      caches.push_back(model.MakeCache(length, options.cache));
+      if (reference != nullptr)
+        reference_caches.push_back(reference->MakeCache(length, options.reference_cache));
       ++j;
     }
-    const auto forward = [&](LanguageModel& m, std::vector<KvCache>& of) {
+    const auto forward = [&](LanguageModel& m, std::vector<KvCache>& of, Buffer<float>& held) {
+      if (of[0].format().packed()) return ForwardInPieces(m, of, tokens, all, i, held);
       std::vector<Segment> segments;
       for (size_t k = i; k < j; ++k)
         segments.push_back({&of[k - i], 0, static_cast<int64_t>(all[k].tokens.size()), 0});
       return m.Forward(segments, tokens);
     };
-    const float* hidden = forward(model, caches);
-    const float* reference_hidden = reference != nullptr ? forward(*reference, reference_caches) : nullptr;
+    const float* hidden = forward(model, caches, rows);
+    const float* reference_hidden =
+        reference != nullptr ? forward(*reference, reference_caches, reference_rows) : nullptr;
     int64_t row = 0;
     for (size_t k = i; k < j; ++k) {
       const auto length = static_cast<int64_t>(all[k].tokens.size());
       for (int64_t at = all[k].first_scored - 1; at < length - 1; at += kLogitRows) {
-        const int64_t rows = std::min(kLogitRows, length - 1 - at);
-        model.Logits(hidden + (row + at) * model.width(), rows, logits.data());
+        const int64_t count = std::min(kLogitRows, length - 1 - at);
+        model.Logits(hidden + (row + at) * model.width(), count, logits.data());
         if (reference != nullptr) {
-          reference->Logits(reference_hidden + (row + at) * reference->width(), rows, expected.data());
+          reference->Logits(reference_hidden + (row + at) * reference->width(), count, expected.data());
         }
         const auto vocab = static_cast<size_t>(model.vocab());
-        pool.Run(rows, [&](int64_t r, int) {
+        pool.Run(count, [&](int64_t r, int) {
           const std::span<const float> mine(logits.data() + static_cast<size_t>(r) * vocab, vocab);
           const int32_t target = all[k].tokens[static_cast<size_t>(at + r + 1)];
           if (reference == nullptr) {
@@ -176,7 +201,13 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
                 ScoreToken(mine, target, {expected.data() + static_cast<size_t>(r) * vocab, vocab});
           }
         });
-        for (int64_t r = 0; r < rows; ++r) scores.metrics.Add(token_scores[r]);
+        for (int64_t r = 0; r < count; ++r) {
+          scores.metrics.Add(token_scores[r]);
+          size_t bucket = 0;
+          for (int64_t n = at + r + 1; n >= kFirstContext; n /= 2) ++bucket;
+          if (scores.by_context.size() <= bucket) scores.by_context.resize(bucket + 1);
+          scores.by_context[bucket].Add(token_scores[r]);
+        }
       }
       scores.metrics.AddBytes(all[k].bytes);
       row += length;

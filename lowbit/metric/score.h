@@ -15,7 +15,7 @@ namespace lowbit {
 enum class Scoring : uint8_t {
   kDocuments,  // each entry alone after its start token; every token of the entry is scored
   kLlamaCpp,   // the text in non-overlapping windows; the first token of a window is replaced by BOS when the
-              // model adds one; only the second half of a window is scored
+               // model adds one; only the second half of a window is scored
 };
 enum class LongEntries : uint8_t { kCut, kSkip };  // entries longer than the context: in pieces, or left out
 
@@ -25,6 +25,9 @@ struct ScoreOptions {
   LongEntries long_entries = LongEntries::kCut;
   bool prefix_space = true;  // false: no leading space piece even where the tokenizer adds one
   int64_t max_tokens = 0;    // stop after about this many scored tokens; 0: all
+  // What keys and values are kept as. With a packed cache text is run in pieces no longer than its tail, so
+  // that every token reads the packed form of all older ones but the tail.
+  CacheFormat cache = {}, reference_cache = {.plain = CacheType::kF32};
 };
 
 // A sequence to run at once: token i + 1 is scored from the logits of token i, for i + 1 >= first_scored.
@@ -47,8 +50,12 @@ std::vector<std::string> ReadEntries(const std::filesystem::path& path);
 Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
                     const ScoreOptions& options);
 
+// The context lengths that scores are told apart by: fewer than 128 tokens before, fewer than 256, ...
+inline constexpr int64_t kFirstContext = 128;
+
 struct Scores {
   LmMetrics metrics;
+  std::vector<LmMetrics> by_context;  // entry i: kFirstContext 2^(i-1) <= tokens before < kFirstContext 2^i
   int64_t windows = 0, left_out = 0;
   double seconds = 0;
 };

@@ -48,8 +48,8 @@ std::string StopFilter::Finish() {
   return stopped_ ? "" : std::exchange(held_, "");
 }
 
-Generator::Generator(LanguageModel& model, int64_t context)
-    : model_(model), cache_(model.MakeCache(context)), context_(context) {}
+Generator::Generator(LanguageModel& model, int64_t context, const CacheFormat& cache)
+    : model_(model), cache_(model.MakeCache(context, cache)), context_(context) {}
 
 Generated Generator::Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                          const std::function<void(std::string_view)>& show) {
@@ -66,7 +66,7 @@ Generated Generator::Run(std::span<const int32_t> prompt, const GenerateOptions&
   while (common < std::min<int64_t>(length - 1, static_cast<int64_t>(cached_.size())) &&
          cached_[common] == prompt[common])
     ++common;
-  cache_.SetLength(common);
+  common = cache_.Rewind(common);
   cached_.resize(static_cast<size_t>(common));
   result.reused_tokens = common;
 

@@ -48,7 +48,9 @@ class StopFilter {
 // again.
 class Generator {
  public:
-  Generator(LanguageModel& model, int64_t context);
+  Generator(LanguageModel& model, int64_t context, const CacheFormat& cache = {});
+
+  const KvCache& cache() const { return cache_; }
 
   // `show` receives text as it becomes certain: whole UTF-8 characters only, never a stop string. Throws
   // Error when the prompt does not fit the context, Interrupted on Ctrl-C.

@@ -269,9 +269,8 @@ void Executor::RunAttention(const Node& node, int index, std::span<const Segment
         }
       });
     }
-    const CacheView cache = s.cache->View(index);
-    AppendToCache(shape, cache, s.position, k + row * kv_width, v + row * kv_width, s.rows);
-    Attend(shape, cache, s.position, q + row * q_width, y + row * q_width, s.rows, pool_);
+    s.cache->Append(index, s.position, k + row * kv_width, v + row * kv_width, s.rows);
+    s.cache->Attend(index, s.position, q + row * q_width, y + row * q_width, s.rows, pool_);
     row += s.rows;
   }
 }

@@ -1,29 +1,177 @@
 #include "lowbit/runtime/kv_cache.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
 #include "lowbit/base/error.h"
+#include "lowbit/base/float16.h"
 
 namespace lowbit {
+namespace {
+
+int64_t RoundUp(int64_t n, int64_t to) {
+  return (n + to - 1) / to * to;
+}
+
+size_t BytesOf(CacheType type) {
+  return type == CacheType::kF16 ? 2 : 4;
+}
+
+float Load(CacheType type, const uint8_t* data, int64_t index) {
+  if (type == CacheType::kF32) return reinterpret_cast<const float*>(data)[index];
+  return F16ToFloat(reinterpret_cast<const uint16_t*>(data)[index]);
+}
+
+}  // namespace
 
 AttentionShape ShapeOf(const Node& attention) {
   return {attention.Int("heads"), attention.Int("kv_heads"), attention.Int("head_size"),
           static_cast<float>(attention.Real("scale")), attention.Int("window")};
 }
 
-KvCache::KvCache(const Graph& graph, int64_t capacity, CacheType type, int first, int last)
-    : capacity_((capacity + kAttentionChunk - 1) / kAttentionChunk * kAttentionChunk), type_(type) {
-  const size_t n = graph.nodes.size();
-  width_.resize(n);
-  keys_.resize(n);
-  values_.resize(n);
+// The packed pages of one node. The transforms are chosen when the first page is packed, from the positions
+// that are there then, and never change.
+class KvCache::Packed : public PackedPositions {
+ public:
+  Packed(const CacheFormat& format, const AttentionShape& shape, int64_t capacity, uint64_t seed)
+      : format_(format), shape_(shape), pages_(capacity / kCachePage), seed_(seed) {
+    const std::vector<float> nothing(static_cast<size_t>(shape.head_size), 0.0f);
+    Choose(nothing, nothing, nothing, nothing);  // the sizes; and whether the format fits the head
+    chosen_ = false;
+  }
+
+  int64_t count() const override { return count_; }
+  void Truncate(int64_t positions) { count_ = std::min(count_, positions / kCachePage * kCachePage); }
+  bool chosen() const { return chosen_; }
+  void Choose(std::span<const float> key_range, std::span<const float> key_magnitude,
+              std::span<const float> value_range, std::span<const float> value_magnitude) {
+    keys_ = std::make_unique<CacheSide>(format_.keys, true, key_range, key_magnitude, seed_);
+    values_ = std::make_unique<CacheSide>(format_.values, false, value_range, value_magnitude, seed_ + 1);
+    const auto heads = static_cast<size_t>(shape_.kv_heads * pages_);
+    if (key_pages_.size() == 0) {
+      key_pages_ = Buffer<uint8_t>(heads * keys_->codec().bytes());
+      value_pages_ = Buffer<uint8_t>(heads * values_->codec().bytes());
+    }
+    chosen_ = true;
+  }
+  size_t page_bytes() const {
+    return static_cast<size_t>(shape_.kv_heads) * (keys_->codec().bytes() + values_->codec().bytes());
+  }
+  size_t bytes() const { return static_cast<size_t>(count_ / kCachePage) * page_bytes(); }
+
+  // k and v (32, head_size) of one head, of the page after the last.
+  void Pack(int64_t kv_head, const float* k, const float* v) {
+    Pack(*keys_, kv_head, k, key_pages_);
+    Pack(*values_, kv_head, v, value_pages_);
+  }
+  void Advance() { count_ += kCachePage; }
+
+  void Keys(int64_t kv_head, int64_t first, int64_t n, float* keys) const override {
+    const int64_t size = shape_.head_size;
+    Decode(*keys_, key_pages_, kv_head, first, n, [&](int64_t position, const float* page) {
+      // (channel, 32) to two blocks of (channel, 16).
+      for (int64_t half = 0; half < kCachePage / kKeyLanes; ++half) {
+        float* to = keys + (position + half * kKeyLanes) * size;
+        for (int64_t c = 0; c < size; ++c)
+          std::copy_n(page + c * kCachePage + half * kKeyLanes, kKeyLanes, to + c * kKeyLanes);
+      }
+    });
+  }
+  void Values(int64_t kv_head, int64_t first, int64_t n, float* values) const override {
+    const int64_t size = shape_.head_size;
+    Decode(*values_, value_pages_, kv_head, first, n, [&](int64_t position, const float* page) {
+      for (int64_t t = 0; t < kCachePage; ++t) {
+        for (int64_t c = 0; c < size; ++c) values[(position + t) * size + c] = page[c * kCachePage + t];
+      }
+    });
+  }
+  void TransformQuery(const float* q, float* out) const override { keys_->Apply(q, out); }
+  void RestoreOutput(float* y) const override { values_->Inverse(y, y); }
+
+ private:
+  uint8_t* Page(const CacheSide& side, const Buffer<uint8_t>& pages, int64_t kv_head, int64_t page) const {
+    return const_cast<uint8_t*>(pages.data()) +
+           static_cast<size_t>(kv_head * pages_ + page) * side.codec().bytes();
+  }
+  void Pack(const CacheSide& side, int64_t kv_head, const float* x, Buffer<uint8_t>& pages) {
+    const int64_t size = shape_.head_size;
+    std::vector<float> turned(static_cast<size_t>(kCachePage * size));
+    for (int64_t t = 0; t < kCachePage; ++t) side.Apply(x + t * size, turned.data() + t * size);
+    side.codec().Encode(turned.data(), Page(side, pages, kv_head, count_ / kCachePage));
+  }
+  template <class Emit>
+  void Decode(const CacheSide& side, const Buffer<uint8_t>& pages, int64_t kv_head, int64_t first, int64_t n,
+              const Emit& emit) const {
+    thread_local std::vector<float> page;
+    page.resize(static_cast<size_t>(kCachePage * shape_.head_size));
+    for (int64_t p = 0; p < n; p += kCachePage) {
+      side.codec().Decode(Page(side, pages, kv_head, (first + p) / kCachePage), page.data());
+      emit(p, page.data());
+    }
+  }
+
+  CacheFormat format_;
+  AttentionShape shape_;
+  int64_t pages_;
+  uint64_t seed_;
+  int64_t count_ = 0;
+  bool chosen_ = false;
+  std::unique_ptr<CacheSide> keys_, values_;
+  Buffer<uint8_t> key_pages_, value_pages_;  // [kv_head][page]
+};
+
+KvCache::KvCache(const Graph& graph, int64_t capacity, const CacheFormat& format, int first, int last)
+    : format_(format), capacity_(RoundUp(capacity, kAttentionChunk)) {
+  layers_.resize(graph.nodes.size());
   for (const State& state : graph.states) {
     if (state.node < first || (last >= 0 && state.node >= last)) continue;
-    const AttentionShape shape = ShapeOf(graph.nodes[state.node]);
-    width_[state.node] = shape.kv_heads * shape.head_size;
-    const auto bytes =
-        static_cast<size_t>(capacity_ * width_[state.node]) * (type == CacheType::kF16 ? 2 : 4);
-    keys_[state.node] = Buffer<uint8_t>(bytes);
-    values_[state.node] = Buffer<uint8_t>(bytes);
+    auto layer = std::make_unique<Layer>();
+    layer->shape = ShapeOf(graph.nodes[state.node]);
+    if (format.packed()) {
+      layer->packed =
+          std::make_unique<Packed>(format, layer->shape, capacity_, static_cast<uint64_t>(state.node) << 32);
+    } else {
+      Reserve(*layer, capacity_);
+    }
+    layers_[state.node] = std::move(layer);
   }
+}
+
+KvCache::KvCache(KvCache&&) noexcept = default;
+KvCache::~KvCache() = default;
+
+int64_t KvCache::Layer::packed_count() const {
+  return packed ? packed->count() : 0;
+}
+
+CacheView KvCache::Layer::View(CacheType type) const {
+  return {type, const_cast<uint8_t*>(keys.data()), const_cast<uint8_t*>(values.data()), capacity,
+          packed.get()};
+}
+
+KvCache::Layer& KvCache::At(int node) {
+  if (layers_[node] == nullptr) Fail("no key/value cache was made for node {}", node);
+  return *layers_[node];
+}
+
+// Plain storage for `positions`; what is stored stays.
+void KvCache::Reserve(Layer& layer, int64_t positions) const {
+  if (positions <= layer.capacity) return;
+  const int64_t capacity = RoundUp(positions, kAttentionChunk);
+  const size_t head = static_cast<size_t>(layer.shape.head_size) * BytesOf(format_.plain);
+  const auto grow = [&](Buffer<uint8_t>& old) {
+    Buffer<uint8_t> bigger(static_cast<size_t>(layer.shape.kv_heads * capacity) * head);
+    for (int64_t h = 0; h < layer.shape.kv_heads && layer.capacity > 0; ++h) {
+      std::memcpy(bigger.data() + static_cast<size_t>(h * capacity) * head,
+                  old.data() + static_cast<size_t>(h * layer.capacity) * head,
+                  static_cast<size_t>(layer.capacity) * head);
+    }
+    old = std::move(bigger);
+  };
+  grow(layer.keys);
+  grow(layer.values);
+  layer.capacity = capacity;
 }
 
 void KvCache::SetLength(int64_t length) {
@@ -31,15 +179,119 @@ void KvCache::SetLength(int64_t length) {
   length_ = length;
 }
 
-size_t KvCache::BytesPerPosition() const {
+int64_t KvCache::Rewind(int64_t length) {
+  length = std::min(length, length_);
+  for (const auto& layer : layers_) {
+    if (layer && length < layer->packed_count()) length = length / kCachePage * kCachePage;
+  }
+  for (const auto& layer : layers_) {
+    if (!layer) continue;
+    if (layer->packed) layer->packed->Truncate(length);
+    layer->filled = std::min(layer->filled, length);
+  }
+  SetLength(length);
+  return length;
+}
+
+size_t KvCache::Bytes() const {
   size_t bytes = 0;
-  for (int64_t width : width_) bytes += static_cast<size_t>(width) * 2 * (type_ == CacheType::kF16 ? 2 : 4);
+  for (const auto& layer : layers_) {
+    if (!layer) continue;
+    const int64_t plain = layer->filled - layer->packed_count();
+    bytes += static_cast<size_t>(plain * layer->shape.kv_heads * layer->shape.head_size) * 2 *
+             BytesOf(format_.plain);
+    if (layer->packed) bytes += layer->packed->bytes();
+  }
   return bytes;
 }
 
-CacheView KvCache::View(int node) const {
-  if (width_[node] == 0) Fail("no key/value cache was made for node {}", node);
-  return {type_, keys_[node].data(), values_[node].data(), capacity_};
+double KvCache::BytesPerPosition() const {
+  double bytes = 0;
+  for (const auto& layer : layers_) {
+    if (!layer) continue;
+    bytes += layer->packed ? static_cast<double>(layer->packed->page_bytes()) / kCachePage
+                           : static_cast<double>(layer->shape.kv_heads * layer->shape.head_size * 2) *
+                                 static_cast<double>(BytesOf(format_.plain));
+  }
+  return bytes;
+}
+
+void KvCache::Append(int node, int64_t position, const float* k, const float* v, int64_t rows) {
+  Layer& layer = At(node);
+  const int64_t at = position - layer.packed_count();
+  if (at < 0) Fail("key/value cache: position {} is packed and cannot be written again", position);
+  if (position + rows > capacity_)
+    Fail("the key/value cache holds {} positions, {} are needed", capacity_, position + rows);
+  if (layer.packed) Reserve(layer, at + rows);
+  AppendToCache(layer.shape, layer.View(format_.plain), at, k, v, rows);
+  layer.filled = position + rows;
+}
+
+void KvCache::Attend(int node, int64_t position, const float* q, float* y, int64_t rows, ThreadPool& pool) {
+  Layer& layer = At(node);
+  lowbit::Attend(layer.shape, layer.View(format_.plain), position, q, y, rows, pool);
+  if (layer.packed && layer.filled - layer.packed->count() >= kCacheTail + kCachePage)
+    PackOldest(layer, pool);
+}
+
+void KvCache::PackOldest(Layer& layer, ThreadPool& pool) const {
+  const AttentionShape& shape = layer.shape;
+  const int64_t n = shape.head_size, plain = layer.filled - layer.packed->count();
+  const int64_t pages = (plain - kCacheTail) / kCachePage;
+  // (positions, head_size) of one head of the plain storage.
+  const auto keys_of = [&](int64_t head, int64_t position, int64_t count, float* out) {
+    for (int64_t p = position; p < position + count; ++p) {
+      for (int64_t c = 0; c < n; ++c) {
+        const int64_t at =
+            head * layer.capacity * n + p / kKeyLanes * kKeyLanes * n + c * kKeyLanes + p % kKeyLanes;
+        *out++ = Load(format_.plain, layer.keys.data(), at);
+      }
+    }
+  };
+  const auto values_of = [&](int64_t head, int64_t position, int64_t count, float* out) {
+    const int64_t at = (head * layer.capacity + position) * n;
+    for (int64_t i = 0; i < count * n; ++i) out[i] = Load(format_.plain, layer.values.data(), at + i);
+  };
+  if (!layer.packed->chosen()) {
+    const auto size = static_cast<size_t>(n);
+    std::vector<float> x(static_cast<size_t>(plain) * size);
+    std::vector<float> low[2], high[2], range[2], magnitude[2];
+    for (int side = 0; side < 2; ++side) {
+      low[side].assign(size, INFINITY);
+      high[side].assign(size, -INFINITY);
+      for (int64_t h = 0; h < shape.kv_heads; ++h) {
+        side == 0 ? keys_of(h, 0, plain, x.data()) : values_of(h, 0, plain, x.data());
+        for (size_t i = 0; i < x.size(); ++i) {
+          low[side][i % size] = std::min(low[side][i % size], x[i]);
+          high[side][i % size] = std::max(high[side][i % size], x[i]);
+        }
+      }
+      for (size_t c = 0; c < size; ++c) {
+        range[side].push_back(high[side][c] - low[side][c]);
+        magnitude[side].push_back(std::max(-low[side][c], high[side][c]));
+      }
+    }
+    layer.packed->Choose(range[0], magnitude[0], range[1], magnitude[1]);
+  }
+  for (int64_t page = 0; page < pages; ++page) {
+    pool.Run(shape.kv_heads, [&](int64_t h, int) {
+      std::vector<float> k(static_cast<size_t>(kCachePage * n)), v(k.size());
+      keys_of(h, page * kCachePage, kCachePage, k.data());
+      values_of(h, page * kCachePage, kCachePage, v.data());
+      layer.packed->Pack(h, k.data(), v.data());
+    });
+    layer.packed->Advance();
+  }
+  // What is left moves to the front; whole runs of kKeyLanes positions move, whatever their last ones hold.
+  const size_t entry = static_cast<size_t>(n) * BytesOf(format_.plain);
+  const auto from = static_cast<size_t>(pages * kCachePage);
+  const auto left = static_cast<size_t>(RoundUp(plain - pages * kCachePage, kKeyLanes));
+  for (int64_t h = 0; h < shape.kv_heads; ++h) {
+    for (Buffer<uint8_t>* storage : {&layer.keys, &layer.values}) {
+      uint8_t* const head = storage->data() + static_cast<size_t>(h * layer.capacity) * entry;
+      std::memmove(head, head + from * entry, left * entry);
+    }
+  }
 }
 
 }  // namespace lowbit

@@ -18,7 +18,10 @@ class LanguageModel {
   int64_t width() const { return model_.config.width; }
   Executor& executor() { return executor_; }
 
-  KvCache MakeCache(int64_t capacity, CacheType type = CacheType::kF16) const {
+  KvCache MakeCache(int64_t capacity, const CacheFormat& format = {}) const {
+    return KvCache(*model_.graph, capacity, format);
+  }
+  KvCache MakeCache(int64_t capacity, CacheType type) const {
     return KvCache(*model_.graph, capacity, type);
   }
 

@@ -1,0 +1,202 @@
+#include "lowbit/quantize/cache_page.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/format/alphabets.h"
+#include "lowbit/format/trit_packing.h"
+#include "lowbit/kernel/code_packing.h"
+
+namespace lowbit {
+namespace {
+
+Table TableOf(const ChannelRun& run) {
+  switch (run.rule) {
+    case CacheRule::kNorm:
+      if (run.levels.size() != size_t{1} << run.bits)
+        Fail("{} levels for codes of {} bits", run.levels.size(), run.bits);
+      return LearnedTable(run.levels);
+    case CacheRule::kAbsMax:
+      return NarrowIntegerTable(run.bits);
+    case CacheRule::kRange:
+      return UnsignedIntegerTable(run.bits);
+    case CacheRule::kSign:
+      return BinaryTable();
+    case CacheRule::kTernary:
+      return TernaryTable();
+  }
+  Fail("not a rule of a cache page");
+}
+
+constexpr size_t RoundUp4(size_t n) {
+  return (n + 3) / 4 * 4;
+}
+
+// What the values that share a scale say.
+struct Extent {
+  float low = 0, high = 0;
+  double magnitude = 0, square = 0;
+};
+
+struct Numbers {
+  float a = 0, m = 0;
+};
+
+Numbers NumbersOf(const ChannelRun& run, const Table& table, const Extent& e, int count, double kept) {
+  Numbers n;
+  switch (run.rule) {
+    case CacheRule::kNorm:
+      n.a = static_cast<float>(std::sqrt(e.square / count));
+      break;
+    case CacheRule::kAbsMax:
+      n.a = std::max(-e.low, e.high) / table.MaxMagnitude();
+      break;
+    case CacheRule::kRange:
+      n = {(e.high - e.low) / table.level.back(), e.low};
+      break;
+    case CacheRule::kSign:
+      n.a = static_cast<float>(e.magnitude / count);
+      break;
+    case CacheRule::kTernary:
+      n.a = static_cast<float>(kept);
+      break;
+  }
+  return {F16ToFloat(FloatToF16(n.a)), F16ToFloat(FloatToF16(n.m))};
+}
+
+}  // namespace
+
+PageCodec::PageCodec(std::vector<ChannelRun> runs) {
+  for (ChannelRun& spec : runs) {
+    if (spec.channels < 1) Fail("cache page: a run of {} channels", spec.channels);
+    if (spec.rule == CacheRule::kSign) spec.bits = 1;
+    if (spec.rule == CacheRule::kTernary) spec.bits = 2;
+    if (spec.bits < 1 || spec.bits > 8) Fail("cache page: codes of {} bits", spec.bits);
+    const size_t codes = static_cast<size_t>(spec.channels) * kCachePage;
+    const size_t shared = static_cast<size_t>(spec.axis == CacheAxis::kPosition ? kCachePage : spec.channels);
+    const size_t numbers = shared * (spec.rule == CacheRule::kRange ? 2 : 1);
+    Run run{.spec = spec,
+            .begin = channels_,
+            .scales = bytes_,
+            .codes = bytes_ + RoundUp4(numbers * 2),
+            .code_bytes = spec.rule == CacheRule::kTernary ? TritBytes(codes) : PackedBytes(codes, spec.bits),
+            .table = TableOf(spec),
+            .rounder = TableRounder(TableOf(spec))};
+    bytes_ = run.codes + RoundUp4(run.code_bytes);
+    channels_ += spec.channels;
+    runs_.push_back(std::move(run));
+  }
+}
+
+void PageCodec::Encode(const float* x, uint8_t* page) const {
+  std::memset(page, 0, bytes_);
+  for (const Run& run : runs_) EncodeRun(run, x, page);
+}
+
+void PageCodec::Decode(const uint8_t* page, float* x) const {
+  for (const Run& run : runs_) DecodeRun(run, page, x + run.begin * kCachePage);
+}
+
+void PageCodec::EncodeRun(const Run& run, const float* x, uint8_t* page) const {
+  const ChannelRun& spec = run.spec;
+  const int n = spec.channels;
+  // Channel by channel.
+  std::vector<float> values(static_cast<size_t>(n) * kCachePage);
+  for (int t = 0; t < kCachePage; ++t) {
+    for (int c = 0; c < n; ++c) {
+      const float v = x[t * channels_ + run.begin + c];
+      if (!std::isfinite(v)) Fail("key/value cache: channel {} of position {} is {}", run.begin + c, t, v);
+      values[static_cast<size_t>(c * kCachePage + t)] = v;
+    }
+  }
+  const bool by_position = spec.axis == CacheAxis::kPosition;
+  const int shared = by_position ? kCachePage : n, count = by_position ? n : kCachePage;
+  const int step = by_position ? kCachePage : 1;  // between the values that share numbers
+  std::vector<uint8_t> codes(values.size());
+  std::vector<float> line(static_cast<size_t>(count));
+  std::vector<uint8_t> line_codes(line.size());
+  for (int s = 0; s < shared; ++s) {
+    const int first = by_position ? s : s * kCachePage;
+    Extent e{.low = values[static_cast<size_t>(first)], .high = values[static_cast<size_t>(first)]};
+    for (int i = 0; i < count; ++i) {
+      const float v = line[static_cast<size_t>(i)] = values[static_cast<size_t>(first + i * step)];
+      e.low = std::min(e.low, v);
+      e.high = std::max(e.high, v);
+      e.magnitude += std::abs(v);
+      e.square += double{v} * v;
+    }
+    // Ternary codes come first, their scale after them.
+    double kept = 0;
+    if (spec.rule == CacheRule::kTernary) {
+      const auto bound = static_cast<float>(spec.gamma * e.magnitude / count);
+      int ones = 0;
+      for (int i = 0; i < count; ++i) {
+        const float v = line[static_cast<size_t>(i)];
+        const bool keep = std::abs(v) > bound;
+        line_codes[static_cast<size_t>(i)] = keep ? (v > 0 ? 2 : 0) : 1;
+        ones += keep;
+        if (keep) kept += std::abs(v);
+      }
+      if (ones > 0) kept /= ones;
+    }
+    const Numbers numbers = NumbersOf(spec, run.table, e, count, kept);
+    if (!std::isfinite(numbers.a) || !std::isfinite(numbers.m))
+      Fail("key/value cache: values up to {} exceed what an f16 scale holds", std::max(-e.low, e.high));
+    if (spec.rule != CacheRule::kTernary) {
+      for (float& v : line) v -= numbers.m;
+      if (numbers.a > 0) {
+        run.rounder.Round(line.data(), count, numbers.a, line_codes.data());
+      } else {
+        std::fill(line_codes.begin(), line_codes.end(), RoundToCode(run.table, 0.0f));
+      }
+    }
+    for (int i = 0; i < count; ++i)
+      codes[static_cast<size_t>(first + i * step)] = line_codes[static_cast<size_t>(i)];
+    const uint16_t a = FloatToF16(numbers.a), m = FloatToF16(numbers.m);
+    std::memcpy(page + run.scales + 2 * s, &a, 2);
+    if (spec.rule == CacheRule::kRange) std::memcpy(page + run.scales + 2 * (shared + s), &m, 2);
+  }
+  const std::span<uint8_t> bytes(page + run.codes, run.code_bytes);
+  if (spec.rule == CacheRule::kTernary) {
+    PackTernary(codes, bytes);
+  } else {
+    PackBits(codes, spec.bits, bytes);
+  }
+}
+
+void PageCodec::DecodeRun(const Run& run, const uint8_t* page, float* x) const {
+  const ChannelRun& spec = run.spec;
+  const int n = spec.channels;
+  const bool by_position = spec.axis == CacheAxis::kPosition, minimum = spec.rule == CacheRule::kRange;
+  const int shared = by_position ? kCachePage : n;
+  thread_local std::vector<uint8_t> codes;
+  thread_local std::vector<float> numbers;
+  codes.resize(static_cast<size_t>(n) * kCachePage);
+  numbers.assign(static_cast<size_t>(2 * shared), 0.0f);
+  for (int i = 0; i < shared * (minimum ? 2 : 1); ++i) {
+    uint16_t half;
+    std::memcpy(&half, page + run.scales + 2 * i, 2);
+    numbers[static_cast<size_t>(i)] = F16ToFloat(half);
+  }
+  const std::span<const uint8_t> bytes(page + run.codes, run.code_bytes);
+  if (spec.rule == CacheRule::kTernary) {
+    UnpackTernary(bytes, codes);
+  } else {
+    UnpackBits(bytes, spec.bits, codes);
+  }
+  run.rounder.Decode(codes.data(), static_cast<int64_t>(codes.size()), 1.0f, x);
+  const float *a = numbers.data(), *m = a + shared;
+  for (int c = 0; c < n; ++c) {
+    float* row = x + c * kCachePage;
+    if (by_position) {
+      for (int t = 0; t < kCachePage; ++t) row[t] = row[t] * a[t] + m[t];
+    } else {
+      for (int t = 0; t < kCachePage; ++t) row[t] = row[t] * a[c] + m[c];
+    }
+  }
+}
+
+}  // namespace lowbit
