@@ -27,7 +27,7 @@ constexpr Row kFormats[] = {
 constexpr Row kAlphabets[] = {
     {"intB, intB-narrow, intB-asym", "integers of 1 to 8 bits: full range, restricted, with a zero point"},
     {"eXmY [-biasN] [-finite]", "small floats to 8 bits: e2m1, e4m3, e5m2, e3m2, ... as OCP specifies them"},
-    {"nf4, lloydB-gauss, -laplace, -betaD", "levels fitted to a law"},
+    {"nf4, iq4nl, lloydB-gauss, -laplace, -betaD", "levels fitted to a law"},
     {"apotB, potB [-baseX], postB", "additive powers of two; powers of two, of a base, of sqrt 2"},
     {"nupesB-pA, nestedH-B", "powers |x|^A rounded to integers; H-bit integers rounded again to B bits"},
     {"uintB, uapotB, log2-B, logsqrt2-B", "unsigned grids"},

@@ -195,10 +195,10 @@ std::vector<ScalarFormat> FormatsToMeasure() {
        {"binary",         "ternary",      "int2",         "int3",         "int4",           "int5",
         "int6",           "int8",         "int2-asym",    "int3-asym",    "int4-asym",      "lloyd1-gauss",
         "lloyd2-gauss",   "lloyd3-gauss", "lloyd4-gauss", "lloyd5-gauss", "lloyd2-laplace", "lloyd3-laplace",
-        "lloyd4-laplace", "nf4",          "e2m1",         "e3m0",         "e1m2",           "e2m3",
-        "e3m2",           "e4m3",         "e5m2",         "apot3",        "apot4",          "apot5",
-        "pot3",           "pot4",         "post4",        "nupes3-p0.7",  "nupes4-p0.5",    "nupes4-p0.7",
-        "nested8-2",      "nested8-4"}) {
+        "lloyd4-laplace", "nf4",          "iq4nl",        "e2m1",         "e3m0",           "e1m2",
+        "e2m3",           "e3m2",         "e4m3",         "e5m2",         "apot3",          "apot4",
+        "apot5",          "pot3",         "pot4",         "post4",        "nupes3-p0.7",    "nupes4-p0.5",
+        "nupes4-p0.7",    "nested8-2",    "nested8-4"}) {
     for (const char* scaling : {"", "-g128", "-g64", "-g32-e8m0", "-g16-e4m3"}) {
       formats.push_back(ParseScalarFormat(std::string(alphabet) + scaling));
     }

@@ -2,9 +2,8 @@
 //
 //   mse         sum (x - value)^2 / (n variance): relative to the variance of the data
 //   bits        of a value, all side information counted: codes, scales, zero points, the tensor's scale
-//   coded bits  the same with the codes at the entropy of their frequencies (one table for all groups): what
-//   ideal
-//               entropy coding would leave
+//   coded bits  the same with the codes at the entropy of their frequencies, one table for all groups: what
+//               ideal entropy coding would leave
 //   gap         how far above the bound: in dB at equal bits, in bits at equal mse
 //
 // Scales minimise the squared error on the deployed grid unless the format says otherwise (table_scale.h).

@@ -2,9 +2,8 @@
 // values of one law.
 //
 //   Gaussian        D(R) = variance 4^-R
-//   any density     D(R) >= 2^(2 h - 2 R) / (2 pi e)      h the differential entropy in bits (Shannon);
-//   reached
-//                                                         at high rates
+//   any density     D(R) >= 2^(2 h - 2 R) / (2 pi e)   h the differential entropy in bits (Shannon's
+//                                                      bound, reached at high rates)
 //   any histogram   R(D) by Blahut's and Arimoto's iteration
 //
 // Rates in bits a value. "Independent" is an assumption: where scale or neighbours tell something about a
