@@ -24,6 +24,7 @@ Action AddEval(CLI::App& app, Common& common);
 Action AddGenerate(CLI::App& app, Common& common);
 Action AddInspect(CLI::App& app, Common& common);
 Action AddBench(CLI::App& app, Common& common);
+Action AddLimits(CLI::App& app, Common& common);
 Action AddReproduce(CLI::App& app, Common& common);
 Action AddReport(CLI::App& app, Common& common);
 Action AddExport(CLI::App& app, Common& common);

@@ -23,6 +23,19 @@ constexpr Row kFormats[] = {
     {"q2_k q3_k q4_k q5_k q6_k", "GGUF blocks of 256 with two levels of scales, in kernel layout"},
     {"f32 f16 bf16", "not quantized"},
 };
+// The grammar of lowbit/format/scalar_format.h: what `lowbit limits` measures.
+constexpr Row kAlphabets[] = {
+    {"intB, intB-narrow, intB-asym", "integers of 1 to 8 bits: full range, restricted, with a zero point"},
+    {"eXmY [-biasN] [-finite]", "small floats to 8 bits: e2m1, e4m3, e5m2, e3m2, ... as OCP specifies them"},
+    {"nf4, iq4nl, lloydB-gauss, -laplace, -betaD", "levels fitted to a law"},
+    {"apotB, potB [-baseX], postB", "additive powers of two; powers of two, of a base, of sqrt 2"},
+    {"nupesB-pA, nestedH-B", "powers |x|^A rounded to integers; H-bit integers rounded again to B bits"},
+    {"uintB, uapotB, log2-B, logsqrt2-B", "unsigned grids"},
+    {"ternary, binary", "five ternary codes in a byte (1.6 bits); signs"},
+    {"... -gN | -row, -f16 -f32 -e8m0 -e4m3", "values that share a scale, and the scale's own format"},
+    {"... -mse -absmax -mean -median", "how the scale is chosen (mean, median: ternary and binary)"},
+    {"mxfp4 mxfp6 mxfp8 mxint8 nvfp4", "block formats as specified"},
+};
 constexpr Row kMethods[] = {
     {"gptq", "column by column, each rounding error spread over the columns to come (needs --text)"},
     {"imatrix", "round to nearest, range searched under the mean square of each input (needs --text)"},
@@ -56,7 +69,8 @@ struct Section {
 
 int Run(const std::string& what, const Common& common) {
   const Section sections[] = {
-      {"formats", kFormats}, {"methods", kMethods}, {"families", kFamilies}, {"caches", kCaches}};
+      {"formats", kFormats}, {"alphabets", kAlphabets}, {"methods", kMethods}, {"families", kFamilies},
+      {"caches", kCaches}};
   nlohmann::json json = nlohmann::json::object();
   bool known = what.empty() || what == "kernels";
   for (const Section& section : sections) {
@@ -71,7 +85,7 @@ int Run(const std::string& what, const Common& common) {
     for (const Row& row : section.rows) table.AddRow({row.name, row.about});
     fmt::print("{}\n", table.ToText());
   }
-  if (!known) FailUsage("\"{}\" is not a list; known: formats, methods, families, caches, kernels", what);
+    FailUsage("\"{}\" is not a list; known: formats, alphabets, methods, families, caches, kernels", what);
   if (what.empty() || what == "kernels") {
     if (common.json) {
       json["kernels"] = {{"target", KernelTargetName()}};
@@ -87,7 +101,7 @@ int Run(const std::string& what, const Common& common) {
 
 Action AddList(CLI::App& app, Common& common) {
   auto what = std::make_shared<std::string>();
-  app.add_option("WHAT", *what, "formats, methods, families, caches or kernels (default: all)");
+  app.add_option("WHAT", *what, "formats, alphabets, methods, families, caches or kernels (default: all)");
   return [what, &common] { return Run(*what, common); };
 }
 

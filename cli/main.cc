@@ -37,6 +37,7 @@ int Run(int argc, char** argv) {
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);
   add("export", "Write a model for another program", AddExport);
   add("bench", "Tokens per second beside the limits of the machine", AddBench);
+  add("limits", "Number formats beside the rate-distortion bound", AddLimits);
   add("reproduce", "Measure the claims of a published system", AddReproduce);
   add("report", "One HTML page from what other commands printed with --json", AddReport);
   add("list", "Formats, methods, kernels, model families", AddList);

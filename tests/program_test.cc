@@ -64,9 +64,24 @@ TEST(Program, WrongUsageExitsWithTwo) {
 TEST(Program, HelpNamesEveryCommand) {
   const Outcome outcome = RunShell("'" + kProgram + "' --help");
   EXPECT_EQ(outcome.code, 0);
-  for (const char* command : {"quantize", "eval", "generate", "inspect", "list", "train"}) {
+  for (const char* command : {"quantize", "eval", "generate", "inspect", "limits", "list", "train"}) {
     EXPECT_NE(outcome.output.find(command), std::string::npos) << command;
   }
+}
+
+TEST(Program, LimitsMeasuresAndNamesWhatIsWrong) {
+  const std::string limits = "'" + kProgram + "' limits --values 4096 --law gauss";
+  const Outcome measured = RunShell(limits + " --format int4 --format lloyd4-gauss --format nvfp4");
+  EXPECT_EQ(measured.code, 0) << measured.output;
+  EXPECT_NE(measured.output.find("4 bits: lloyd4-gauss"), std::string::npos) << measured.output;
+  const Outcome format = RunShell(limits + " --format lloyd4-gaus");
+  EXPECT_EQ(format.code, 2) << format.output;
+  EXPECT_NE(format.output.find("did you mean lloyd4-gauss?"), std::string::npos) << format.output;
+  EXPECT_EQ(RunShell(limits + "ian").code, 2);
+  EXPECT_EQ(RunShell("'" + kProgram + "' limits --tensor nowhere").code, 2);
+  const Outcome file = RunShell("'" + kProgram + "' limits --tensor /no/such/file.gguf:w");
+  EXPECT_EQ(file.code, 1) << file.output;
+  EXPECT_NE(file.output.find("/no/such/file.gguf"), std::string::npos) << file.output;
 }
 
 TEST(Program, AMissingModelFailsWithOneAndNamesTheFile) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "lowbit/base/error.h"
+#include "lowbit/format/ggml_iq_grids.h"
 
 namespace lowbit {
 namespace {
@@ -225,6 +226,10 @@ Table NormalFloatTable() {
   std::vector<Boundary> boundaries;
   for (float between : kBetween) boundaries.push_back({between, false});
   return BoundedTable(4, InOrder(kValues), boundaries);
+}
+
+Table Iq4Table() {
+  return LearnedTable(kIq4Levels);
 }
 
 Table TernaryTable() {

@@ -61,6 +61,10 @@ int8_t Narrow(int8_t stored, int high_bits, int low_bits);
 // NF4 (QLoRA): the published sixteen values and, as in bitsandbytes, x > t between them.
 Table NormalFloatTable();
 
+// The sixteen integers of GGUF's IQ4_NL, code = rank, ties up as ggml's search: near the levels of NF4, exact
+// in int8.
+Table Iq4Table();
+
 // {-1, 0, 1} as codes 0, 1, 2 of two bits (five of them in a byte: trit_packing.h); ties go to 0, so that a
 // value becomes +-1 iff |x| > 1/2 (BitNet b1.58).
 Table TernaryTable();

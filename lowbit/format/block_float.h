@@ -3,10 +3,10 @@
 //
 //   value = element(code) * scale(block) [* tensor scale]
 //
-// MX: 32 values share an E8M0 scale 2^(floor(log2 max|x|) - emax), emax the exponent of the element's
-// greatest
-//   number; elements round to nearest, ties to even, and saturate (a maximum in the top part of its binade
-//   does).
+// MX: 32 values share an E8M0 scale:
+//   scale  = 2^(floor(log2 max|x|) - emax)   emax the exponent of the element's greatest number
+//   code   = element(x / scale)              nearest, ties to even; saturating: a maximum near the next
+//                                            power of two exceeds the greatest number
 // NVFP4: 16 values share an E4M3 scale, all values of a tensor an f32 scale:
 //   tensor = max|x| / (448 * 6)            1 when all values are 0
 //   block  = E4M3(clamp((max|x in block| / 6) / tensor, least, 448))       nearest, ties to even

@@ -1,11 +1,9 @@
-// What a table multiplies in: which decode into the byte dot product exactly, which nearly, which need
-// floats.
+// What a table multiplies in: which decode into the byte dot product exactly, which nearly.
 //
 // A kernel decodes codes to int8 by a byte shuffle and multiplies integers; the unit goes into the scale:
 //   value[c] ~ unit high[c]                     one int8 table, -128 <= high <= 127
 //   value[c] ~ unit (128 high[c] + low[c])      two, 15 bits: -128 <= high <= 127, -64 <= low <= 63
-// Exact when every level is an integer multiple of one unit within that range (E2M1: 12 halves; APoT to 5
-// bits).
+// Exact when every level is an integer multiple of one unit within that range (E2M1: 12 halves).
 #pragma once
 
 #include <cstdint>

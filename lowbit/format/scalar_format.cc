@@ -119,6 +119,7 @@ std::optional<Alphabet> ParseAlphabet(Parts& parts, bool& zero_point) {
   using enum AlphabetKind;
   if (const auto grid = ParseFloat(parts)) return Alphabet{.kind = kFloat, .grid = *grid};
   if (parts.Take("nf4")) return Alphabet{.kind = kNormalFloat};
+  if (parts.Take("iq4nl")) return Alphabet{.kind = kIq4};
   if (parts.Take("ternary")) return Alphabet{.kind = kTernary};
   if (parts.Take("binary")) return Alphabet{.kind = kBinary};
   if (const auto bits = parts.TakeNumber<int>("int")) {
@@ -254,6 +255,8 @@ Table TableOf(const Alphabet& a) {
       return LearnedTable(LloydMaxLevels(a.law, a.bits));
     case AlphabetKind::kTernary:
       return TernaryTable();
+    case AlphabetKind::kIq4:
+      return Iq4Table();
     case AlphabetKind::kBinary:
       return BinaryTable();
   }
@@ -299,6 +302,8 @@ std::string NameOf(const Alphabet& a) {
                                                            : fmt::format("beta{}", a.law.dimension));
     case AlphabetKind::kTernary:
       return "ternary";
+    case AlphabetKind::kIq4:
+      return "iq4nl";
     case AlphabetKind::kBinary:
       return "binary";
   }
@@ -310,6 +315,7 @@ double StoredBits(const Alphabet& a) {
     case AlphabetKind::kFloat:
       return a.grid.bits();
     case AlphabetKind::kNormalFloat:
+    case AlphabetKind::kIq4:
       return 4;
     case AlphabetKind::kTernary:
       return 1.6;
@@ -335,7 +341,8 @@ ScalarFormat ParseScalarFormat(std::string_view text) {
     return all;
   }();
   FailUsage(
-      "\"{}\" is not a number format; did you mean {}? An alphabet (int4, int4-asym, e2m1, nf4, apot4, pot4, "
+      "\"{}\" is not a number format; did you mean {}? An alphabet (int4, int4-asym, e2m1, nf4, iq4nl, "
+      "apot4, pot4, "
       "post4, "
       "nupes4-p0.5, lloyd4-gauss, log2-4, nested8-4, ternary, binary), then -gN for one scale a group, then "
       "the "
@@ -391,8 +398,8 @@ std::vector<std::string> ScalarFormatNames() {
   for (int e = 1; e <= 5; ++e) {
     for (int m = 0; e + m <= 7; ++m) names.push_back(fmt::format("e{}m{}", e, m));
   }
-  for (const char* name :
-       {"nf4", "lloyd4-beta128", "ternary", "ternary-mean", "ternary-median", "binary", "binary-mean"}) {
+  for (const char* name : {"nf4", "iq4nl", "lloyd4-beta128", "ternary", "ternary-mean", "ternary-median",
+                           "binary", "binary-mean"}) {
     names.emplace_back(name);
   }
   for (const Whole& whole : kWhole) names.emplace_back(whole.name);

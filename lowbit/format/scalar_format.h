@@ -2,15 +2,17 @@
 // the scale is chosen. One grammar for the command line, lower or upper case:
 //
 //   FORMAT   = ALPHABET [-gN | -row] [-f32 | -f16 | -e8m0 | -e4m3] [-mse | -absmax | -mean | -median]
-//   ALPHABET = int4  int4-narrow  int4-asym  uint4       integers of 1 to 8 bits: full range, restricted,
-//                                                        with a zero point, unsigned;
-//              int8-twos                                  restricted, codes in two's complement
-//            | e2m1 [-biasN] [-finite]                   floats ExMy to 8 bits; -finite: no infinities, no
-//            NaN | nupes4-p0.7                               powers, |x|^0.7 rounded to integers | apot4
-//            uapot4                             additive powers of two, signed and unsigned | pot4 [-base1.5]
-//            | post4                   powers of two, of a base, of sqrt 2 | log2-4  logsqrt2-4 logarithmic,
-//            unsigned | nested8-4                                 8-bit integers rounded again to 4 bits |
-//            nf4 | lloyd4-gauss  lloyd4-laplace  lloyd4-beta128 | ternary | binary
+//   ALPHABET = int4  int4-narrow  int4-asym  uint4    integers of 1 to 8 bits: full range, restricted, with
+//              int8-twos                              a zero point, unsigned; two's complement codes
+//            | e2m1 [-biasN] [-finite]                floats ExMy to 8 bits, without infinities and NaN
+//            | nf4 | iq4nl                            sixteen published levels
+//            | lloyd4-gauss  -laplace  -beta128       levels that minimise the error of a law
+//            | apot4  uapot4                          additive powers of two, signed and unsigned
+//            | pot4 [-base1.5] | post4                powers of two, of a base, of sqrt 2
+//            | nupes4-p0.7                            powers, |x|^0.7 rounded to integers
+//            | log2-4  logsqrt2-4                     logarithmic, unsigned
+//            | nested8-4                              8-bit integers rounded again to 4 bits
+//            | ternary | binary
 //   and, whole formats: mxfp4  mxfp6-e3m2  mxfp6-e2m3  mxfp8-e4m3  mxfp8-e5m2  mxint8  nvfp4 (block_float.h)
 //
 // Without a group a row shares one scale; without more, the scale is f16 and minimises the squared error.
@@ -44,13 +46,14 @@ enum class AlphabetKind : uint8_t {
   kLloydMax,
   kTernary,
   kBinary,
+  kIq4,
 };
 
 // What alphabets.h, float_grid.h and lloyd_max_levels.h build; fields that a kind does not use keep their
 // defaults.
 struct Alphabet {
   AlphabetKind kind = AlphabetKind::kInteger;
-  int bits = 4;          // all but kFloat, kNormalFloat, kTernary, kBinary
+  int bits = 4;          // all but kFloat, kNormalFloat, kIq4, kTernary, kBinary
   FloatGrid grid = {};   // kFloat
   double parameter = 0;  // the exponent of kPower; the base of kPowers and kLog
   int high_bits = 0;     // kNestedInteger

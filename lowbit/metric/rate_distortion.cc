@@ -94,21 +94,32 @@ double Source::Variance() const {
   return square - mean * mean;
 }
 
-std::vector<double> CellEdges(double reach, int cells) {
-  if (!(reach > 0) || cells < 2) Fail("{} cells over a reach of {}", cells, reach);
-  constexpr double kGrowth = 3;
+std::vector<double> CellEdges(double reach, double middle, int cells) {
+  if (!(reach > 0) || !(middle > 0) || cells < 2) Fail("{} cells over a reach of {}", cells, reach);
+  // Width of the middle is 2 a reach / (cells sinh a), falling in a.
+  double low = 1e-3, high = 30;
+  for (int i = 0; i < 60; ++i) {
+    const double a = (low + high) / 2;
+    (2 * a * reach / (cells * std::sinh(a)) > middle ? low : high) = a;
+  }
   std::vector<double> edges;
   for (int k = 0; k <= cells; ++k) {
-    edges.push_back(reach * std::sinh(kGrowth * (2.0 * k / cells - 1)) / std::sinh(kGrowth));
+    edges.push_back(reach * std::sinh(low * (2.0 * k / cells - 1)) / std::sinh(low));
   }
   return edges;
 }
 
 Source HistogramOf(std::span<const float> values, int cells) {
-  float reach = 0;
-  for (float v : values) reach = std::max(reach, std::abs(v));
+  double reach = 0, sums = 0, squares = 0;
+  for (float v : values) {
+    reach = std::max(reach, std::abs(static_cast<double>(v)));
+    sums += v;
+    squares += static_cast<double>(v) * v;
+  }
   if (!(reach > 0) || !std::isfinite(reach)) Fail("a histogram needs finite values, not all of them 0");
-  const std::vector<double> edges = CellEdges(reach, cells);
+  const auto n = static_cast<double>(values.size());
+  const double deviation = std::sqrt(std::max(0.0, squares / n - sums / n * (sums / n)));
+  const std::vector<double> edges = CellEdges(reach, std::max(deviation / 30, 1e-6 * reach), cells);
   std::vector<int64_t> count(static_cast<size_t>(cells));
   std::vector<double> sum(count.size());
   for (float v : values) {

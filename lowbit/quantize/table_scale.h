@@ -3,8 +3,9 @@
 //
 //   error(s) = sum_i w_i (x_i - s level(x_i / s))^2        value = s (code - zero) with a zero point
 //
-// Search: geometric steps of 2^(1/8) between half a standard deviation and the greatest magnitude at the
-// outermost level, then the best scale of the codes found (least squares), then steps of 2^(1/32) around.
+// Search: geometric steps of 2^(1/8) (groups up to 128: 2^(1/16)) from half a standard deviation at the
+// outermost level to the greatest magnitude there (small groups: to twice that), then the best scale of the
+// codes found (least squares), then steps of 2^(1/32) around.
 // Scales of 8 bits are all tried. With a zero point both ends of the range shrink together in 24 steps.
 #pragma once
 

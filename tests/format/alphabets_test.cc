@@ -220,7 +220,7 @@ TEST(Alphabets, WhatMultipliesInWhich) {
     return ExactArithmetic(TableOf(ParseScalarFormat(name).alphabet));
   };
   for (const char* name : {"int8", "int4", "e2m1", "e2m3", "e3m0", "e1m2", "apot3", "apot5", "apot6", "pot4",
-                           "ternary", "binary", "nested8-4"}) {
+                           "ternary", "binary", "nested8-4", "iq4nl"}) {
     EXPECT_EQ(arithmetic(name), Arithmetic::kInt8) << name;
   }
   for (const char* name : {"apot7", "e3m2"}) EXPECT_EQ(arithmetic(name), Arithmetic::kInt8Pair) << name;
