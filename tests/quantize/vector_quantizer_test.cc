@@ -260,6 +260,19 @@ TEST(VectorQuantizer, EqualSeedsGiveEqualBytesOnAnyNumberOfThreads) {
   }
 }
 
+TEST(VectorQuantizer, CodesDependOnThePointAlone) {
+  const std::vector<float> x = Signal(300, 6, 20);
+  AdditiveOptions options;
+  options.start.search = {.beam = 12, .sweeps = 3};  // wide enough for the same codes to be reached twice
+  const auto quantizer = AdditiveQuantizer::Train(MatrixSource(Points(x, 6)), 3, 4, options);
+  const std::vector<uint16_t> together = Encode(quantizer, x);
+  for (size_t p = 0; p < 300; ++p) {
+    const std::vector<uint16_t> alone = Encode(
+        quantizer, {x.begin() + static_cast<int64_t>(6 * p), x.begin() + static_cast<int64_t>(6 * p + 6)});
+    ASSERT_TRUE(std::equal(alone.begin(), alone.end(), &together[3 * p])) << p;
+  }
+}
+
 TEST(AdditiveQuantizer, EveryRoundLowersTheDistortion) {
   const std::vector<float> x = Signal(3000, 8, 12), fresh = Signal(1000, 8, 13);
   std::vector<float> w = NormalPoints(3000, 1, 14);
