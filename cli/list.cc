@@ -68,9 +68,11 @@ struct Section {
 };
 
 int Run(const std::string& what, const Common& common) {
-  const Section sections[] = {
-      {"formats", kFormats}, {"alphabets", kAlphabets}, {"methods", kMethods}, {"families", kFamilies},
-      {"caches", kCaches}};
+  const Section sections[] = {{"formats", kFormats},
+                              {"alphabets", kAlphabets},
+                              {"methods", kMethods},
+                              {"families", kFamilies},
+                              {"caches", kCaches}};
   nlohmann::json json = nlohmann::json::object();
   bool known = what.empty() || what == "kernels";
   for (const Section& section : sections) {
@@ -85,6 +87,7 @@ int Run(const std::string& what, const Common& common) {
     for (const Row& row : section.rows) table.AddRow({row.name, row.about});
     fmt::print("{}\n", table.ToText());
   }
+  if (!known)
     FailUsage("\"{}\" is not a list; known: formats, alphabets, methods, families, caches, kernels", what);
   if (what.empty() || what == "kernels") {
     if (common.json) {

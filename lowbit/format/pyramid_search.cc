@@ -15,6 +15,60 @@ void CheckSearch(std::span<const float> x, int pulses, std::span<int16_t> y) {
   if (pulses < 0 || pulses > 32767) Fail("a pyramid point of {} pulses: 0 to 32767 are possible", pulses);
 }
 
+// The few coordinates of the smallest keys, in ascending order.
+class Fewest {
+ public:
+  void Offer(float key, size_t i) {
+    if (size_ == kFew && !(key < key_[kFew - 1])) return;
+    int at = size_ < kFew ? size_++ : kFew - 1;
+    for (; at > 0 && key < key_[at - 1]; --at) {
+      key_[at] = key_[at - 1];
+      index_[at] = index_[at - 1];
+    }
+    key_[at] = key;
+    index_[at] = i;
+  }
+  std::span<const size_t> indices() const { return {index_, static_cast<size_t>(size_)}; }
+
+ private:
+  static constexpr int kFew = 4;
+  int size_ = 0;
+  float key_[kFew];
+  size_t index_[kFew];
+};
+
+// Moves the one pulse that raises the cosine most, from one of the coordinates with too much for the gain
+// squares / dot to one of those with too little; false when none gains more than rounding could feign.
+bool MovePulse(const float* a, float* z, size_t n, float& dot, float& squares) {
+  const float gain = squares / dot;
+  Fewest over, under;
+  for (size_t i = 0; i < n; ++i) {
+    const float missing = gain * a[i] - z[i];
+    if (z[i] > 0) over.Offer(missing, i);
+    under.Offer(-missing, i);
+  }
+  size_t from = 0, to = 0;
+  float best_top = dot * dot * (1 + 1e-6f), best_bottom = squares;
+  for (const size_t i : over.indices()) {
+    for (const size_t j : under.indices()) {
+      const float moved = dot - a[i] + a[j], top = moved * moved;
+      const float bottom = squares - 2.0f * z[i] + 2.0f + 2.0f * z[j];
+      if (j != i && top * best_bottom > best_top * bottom) {
+        from = i;
+        to = j;
+        best_top = top;
+        best_bottom = bottom;
+      }
+    }
+  }
+  if (from == to) return false;
+  dot += a[to] - a[from];
+  squares = best_bottom;
+  z[from] -= 1.0f;
+  z[to] += 1.0f;
+  return true;
+}
+
 PyramidFit Finish(std::span<const float> x, std::span<int16_t> y) {
   double dot = 0, squares = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -37,65 +91,38 @@ PyramidFit PyramidDirection(std::span<const float> x, int pulses, std::span<int1
     return {0.0f, static_cast<float>(pulses) * static_cast<float>(pulses)};
   }
   const size_t n = x.size();
-  thread_local std::vector<float> a;
-  a.resize(n);
+  thread_local std::vector<float> magnitudes, points, scores;
+  magnitudes.resize(n);
+  points.resize(n);
+  scores.resize(n);
+  float* const a = magnitudes.data();
+  float* const z = points.data();  // y as floats
   float sum = 0;
   for (size_t i = 0; i < n; ++i) sum += a[i] = std::abs(x[i]) / largest;
-  // A start below the optimum of the L1 problem, then pulse by pulse the largest cosine (dot + a)^2 /
-  // (squares + 2y+1).
+  // A start below the optimum of the L1 problem, then pulse by pulse the largest cosine.
   const float scale = static_cast<float>(pulses) / sum;
   float dot = 0, squares = 0;
   int rest = pulses;
   for (size_t i = 0; i < n; ++i) {
     const int pulse = std::min(rest, static_cast<int>(scale * a[i]));
-    y[i] = static_cast<int16_t>(pulse);
+    z[i] = static_cast<float>(pulse);
     rest -= pulse;
-    dot += a[i] * static_cast<float>(pulse);
-    squares += static_cast<float>(pulse) * static_cast<float>(pulse);
+    dot += a[i] * z[i];
+    squares += z[i] * z[i];
   }
   for (; rest > 0; --rest) {
-    size_t best = 0;
-    float best_top = -1, best_bottom = 1;
+    float* const score = scores.data();
     for (size_t i = 0; i < n; ++i) {
-      const float top = (dot + a[i]) * (dot + a[i]),
-                  bottom = squares + 2.0f * static_cast<float>(y[i]) + 1.0f;
-      if (top * best_bottom > best_top * bottom) {
-        best = i;
-        best_top = top;
-        best_bottom = bottom;
-      }
+      const float grown = dot + a[i];
+      score[i] = grown * grown / (squares + 1.0f + 2.0f * z[i]);
     }
+    const auto best = static_cast<size_t>(std::max_element(score, score + n) - score);
     dot += a[best];
-    squares = best_bottom;
-    ++y[best];
+    squares += 1.0f + 2.0f * z[best];
+    z[best] += 1.0f;
   }
-  // One pulse from i to j, while that gains more than rounding could feign.
-  for (bool moved = true; moved;) {
-    moved = false;
-    size_t from = 0, to = 0;
-    float best_top = dot * dot * (1 + 1e-6f), best_bottom = squares;
-    for (size_t i = 0; i < n; ++i) {
-      if (y[i] == 0) continue;
-      const float dot_i = dot - a[i], squares_i = squares - 2.0f * static_cast<float>(y[i]) + 1.0f;
-      for (size_t j = 0; j < n; ++j) {
-        const float top = (dot_i + a[j]) * (dot_i + a[j]),
-                    bottom = squares_i + 2.0f * static_cast<float>(y[j]) + 1.0f;
-        if (j != i && top * best_bottom > best_top * bottom) {
-          from = i;
-          to = j;
-          best_top = top;
-          best_bottom = bottom;
-          moved = true;
-        }
-      }
-    }
-    if (moved) {
-      dot += a[to] - a[from];
-      squares = best_bottom;
-      --y[from];
-      ++y[to];
-    }
-  }
+  while (MovePulse(a, z, n, dot, squares)) continue;
+  for (size_t i = 0; i < n; ++i) y[i] = static_cast<int16_t>(z[i]);
   return Finish(x, y);
 }
 

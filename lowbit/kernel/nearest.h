@@ -8,6 +8,9 @@
 // Points lie across the SIMD lanes (a tile is transposed once), centroids are broadcast from their own rows,
 // so that nothing is summed across lanes and the search for the minimum costs three operations a vector; the
 // same loop serves product sub-spaces of two channels and whole vectors of a thousand.
+//
+// Scores are f32: where points lie far from the origin and near each other, subtract their mean from points
+// and centroids first, or |c_j|^2 / 2 swallows the difference.
 #pragma once
 
 #include <cstdint>

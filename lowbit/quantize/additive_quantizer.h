@@ -17,8 +17,7 @@
 namespace lowbit {
 
 struct AdditiveOptions {
-  CodebookOptions start{
-      .search = {.beam = 4, .sweeps = 1}};  // the beam and sweeps of training and Encode, too
+  CodebookOptions start{.search = {.beam = 4, .sweeps = 1}};  // the search also of every round
   int64_t rounds = 10;
   double tolerance = 1e-3;  // ends when a round lowers the distortion by less than this share
 };

@@ -16,6 +16,12 @@ void CheckShape(const CodebookShape& shape, int64_t dimension) {
     Fail("a codebook of {} codewords: 1 to 65536 are possible", shape.size);
 }
 
+void CheckSearch(const CodeSearch& search) {
+  if (search.beam < 1 || search.sweeps < 0)
+    Fail("a code search with a beam of {} and {} sweeps: at least 1 and 0 are needed", search.beam,
+         search.sweeps);
+}
+
 CodebookShape Slice(int64_t dimension, int64_t part, int64_t parts, int64_t codewords) {
   const int64_t first = part * dimension / parts;
   return {first, (part + 1) * dimension / parts - first, codewords};
@@ -42,7 +48,8 @@ CodebookQuantizer CodebookQuantizer::Train(const PointSource& source,
   }
   const PointSource& points = sampled ? *sampled : source;
 
-  CodebookQuantizer result(source.dimension(), {}, options.search);
+  CheckSearch(options.search);
+  CodebookQuantizer result(source.dimension(), {}, CodeSearch());
   for (size_t m = 0; m < shapes.size(); ++m) {
     const CodebookShape& shape = shapes[m];
     KMeansOptions own = options.kmeans;
@@ -65,15 +72,14 @@ CodebookQuantizer CodebookQuantizer::Train(const PointSource& source,
     result.codebooks_.emplace_back(shape, std::vector<float>(words, words + shape.size * shape.width));
     result.code_bits_.push_back(BitsToName(shape.size));
   }
+  result.search_ = options.search;
   return result;
 }
 
 CodebookQuantizer::CodebookQuantizer(int64_t dimension, std::vector<Codebook> codebooks,
                                      const CodeSearch& search)
     : dimension_(dimension), codebooks_(std::move(codebooks)), search_(search) {
-  if (search.beam < 1 || search.sweeps < 0)
-    Fail("a code search with a beam of {} and {} sweeps: at least 1 and 0 are needed", search.beam,
-         search.sweeps);
+  CheckSearch(search);
   for (const Codebook& book : codebooks_) {
     CheckShape(book.shape, dimension);
     code_bits_.push_back(BitsToName(book.shape.size));

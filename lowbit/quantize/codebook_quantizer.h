@@ -22,7 +22,9 @@ namespace lowbit {
 struct CodebookOptions {
   // Of every codebook; `seed` also chooses the training sample, which all codebooks share.
   KMeansOptions kmeans;
-  CodeSearch search;  // in training and in Encode
+  // In Encode. Training takes greedy residuals whatever the beam: those of a beam served no better where
+  // measured.
+  CodeSearch search;
 };
 
 class CodebookQuantizer : public VectorQuantizer {

@@ -37,7 +37,7 @@ std::vector<std::vector<int>> Chains(std::span<const Codebook> codebooks) {
 }
 
 // Beam search of one chain over one tile of points. A hypothesis is a set of codes and what it leaves of its
-// point; those of point p lie at p * beam_ on, best first.
+// point; those of point p lie at p * live_ on, best first.
 class ChainSearch {
  public:
   ChainSearch(std::span<const Codebook> codebooks, const std::vector<int>& chain, const CodeSearch& search,
@@ -60,8 +60,9 @@ class ChainSearch {
       return;
     }
     live_ = 1;
-    residual_.resize(static_cast<size_t>(points.rows * beam_ * width_));
-    codes_.assign(static_cast<size_t>(points.rows * beam_) * chain_.size(), 0);
+    distinct_.assign(static_cast<size_t>(points.rows), 1);
+    residual_.resize(static_cast<size_t>(points.rows * width_));
+    codes_.assign(static_cast<size_t>(points.rows) * chain_.size(), 0);
     for (int64_t p = 0; p < points.rows; ++p) std::copy_n(points_.Row(p), width_, Residual(p, 0));
     if (start == StartCodes::kGiven) {
       for (int64_t p = 0; p < points.rows; ++p) {
@@ -89,9 +90,9 @@ class ChainSearch {
   };
 
   const Codebook& Book(size_t i) const { return codebooks_[static_cast<size_t>(chain_[i])]; }
-  float* Residual(int64_t p, int64_t b) { return residual_.data() + (p * beam_ + b) * width_; }
+  float* Residual(int64_t p, int64_t b) { return residual_.data() + (p * live_ + b) * width_; }
   uint16_t* Codes(int64_t p, int64_t b) {
-    return codes_.data() + static_cast<size_t>(p * beam_ + b) * chain_.size();
+    return codes_.data() + static_cast<size_t>(p * live_ + b) * chain_.size();
   }
   // residual += sign * codeword
   void AddWord(size_t i, uint32_t code, float sign, float* residual) const {
@@ -118,66 +119,65 @@ class ChainSearch {
         for (int64_t b = 0; b < live_; ++b) AddWord(i, Codes(p, b)[i], 1, Residual(p, b));
       }
     }
-    index_.resize(static_cast<size_t>(n * beam_ * each));
+    index_.resize(static_cast<size_t>(n * live_ * each));
     score_.resize(index_.size());
     const float* slice = residual_.data() + (book.shape.first - first_);
-    if (live_ == beam_) {
-      NearestCentroids({slice, n * beam_, book.shape.width, width_}, book.view(), book.half_norms.data(),
-                       each, index_.data(), score_.data(), pool_);
-    } else {
-      for (int64_t p = 0; p < n; ++p) {
-        const int64_t at = p * beam_;
-        NearestCentroids({slice + at * width_, live_, book.shape.width, width_}, book.view(),
-                         book.half_norms.data(), each, index_.data() + at * each, score_.data() + at * each,
-                         pool_);
-      }
-    }
+    NearestCentroids({slice, n * live_, book.shape.width, width_}, book.view(), book.half_norms.data(), each,
+                     index_.data(), score_.data(), pool_);
     const int64_t keep = std::min<int64_t>(beam_, live_ * each);
-    next_residual_.resize(residual_.size());
-    next_codes_.resize(codes_.size());
-    int64_t kept = keep;
-    for (int64_t p = 0; p < n; ++p) kept = std::min(kept, Keep(p, i, each, keep));
-    live_ = kept;
+    next_residual_.resize(static_cast<size_t>(n * keep * width_));
+    next_codes_.resize(static_cast<size_t>(n * keep) * chain_.size());
+    for (int64_t p = 0; p < n; ++p) Keep(p, i, each, keep);
+    live_ = keep;
     std::swap(residual_, next_residual_);
     std::swap(codes_, next_codes_);
   }
 
-  // The best continuations of point p, each set of codes once. Returns how many there are.
-  int64_t Keep(int64_t p, size_t i, int64_t each, int64_t keep) {
+  // The best continuations of point p, each set of codes once. Places that remain are filled with the first,
+  // and not continued: what other points find makes no difference.
+  void Keep(int64_t p, size_t i, int64_t each, int64_t keep) {
+    const int64_t distinct = distinct_[static_cast<size_t>(p)];
     candidates_.clear();
-    for (int64_t b = 0; b < live_; ++b) {
+    for (int64_t b = 0; b < distinct; ++b) {
       const float* r = Residual(p, b);
       float left = 0;
-      if (live_ > 1) {
+      if (distinct > 1) {
         for (int64_t c = 0; c < width_; ++c) left += r[c] * r[c];
       }
       for (int64_t e = 0; e < each; ++e) {
-        const auto at = static_cast<size_t>((p * beam_ + b) * each + e);
+        const auto at = static_cast<size_t>((p * live_ + b) * each + e);
         candidates_.push_back({left + 2 * score_[at], static_cast<int32_t>(b), index_[at]});
       }
     }
-    if (live_ > 1) {  // one hypothesis has its candidates in order
+    if (distinct > 1) {  // one hypothesis has its candidates in order
       std::stable_sort(candidates_.begin(), candidates_.end(),
                        [](const Candidate& a, const Candidate& b) { return a.error < b.error; });
     }
     int64_t kept = 0;
     for (const Candidate& candidate : candidates_) {
       if (kept == keep) break;
-      uint16_t* to = next_codes_.data() + static_cast<size_t>(p * beam_ + kept) * chain_.size();
+      uint16_t* to = next_codes_.data() + static_cast<size_t>(p * keep + kept) * chain_.size();
       std::copy_n(Codes(p, candidate.hypothesis), chain_.size(), to);
       to[i] = static_cast<uint16_t>(candidate.code);
       bool known = false;
       for (int64_t other = 0; other < kept && !known; ++other) {
-        const uint16_t* a = next_codes_.data() + static_cast<size_t>(p * beam_ + other) * chain_.size();
+        const uint16_t* a = next_codes_.data() + static_cast<size_t>(p * keep + other) * chain_.size();
         known = std::equal(a, a + chain_.size(), to);
       }
       if (known) continue;
-      float* residual = next_residual_.data() + (p * beam_ + kept) * width_;
+      float* residual = next_residual_.data() + (p * keep + kept) * width_;
       std::copy_n(Residual(p, candidate.hypothesis), width_, residual);
       AddWord(i, candidate.code, -1, residual);
       ++kept;
     }
-    return kept;
+    distinct_[static_cast<size_t>(p)] = kept;
+    for (int64_t b = kept; b < keep; ++b) {
+      std::copy_n(next_residual_.data() + p * keep * width_, width_,
+                  next_residual_.data() + (p * keep + b) * width_);
+      const uint16_t* first = next_codes_.data() + static_cast<size_t>(p * keep) * chain_.size();
+      std::copy_n(first, chain_.size(),
+                  next_codes_.data() + static_cast<size_t>(p * keep + b) * chain_.size());
+    }
   }
 
   std::span<const Codebook> codebooks_;
@@ -189,6 +189,7 @@ class ChainSearch {
   std::vector<float> residual_, next_residual_, score_;
   std::vector<uint16_t> codes_, next_codes_;
   std::vector<uint32_t> index_;
+  std::vector<int64_t> distinct_;  // hypotheses of each point that differ, of live_
   std::vector<Candidate> candidates_;
 };
 

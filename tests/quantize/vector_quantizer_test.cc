@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <memory>
+#include <string>
 
 #include "lowbit/base/error.h"
 #include "lowbit/quantize/additive_quantizer.h"
@@ -260,6 +264,19 @@ TEST(VectorQuantizer, EqualSeedsGiveEqualBytesOnAnyNumberOfThreads) {
   }
 }
 
+TEST(VectorQuantizer, CodesDependOnThePointAlone) {
+  const std::vector<float> x = Signal(300, 6, 20);
+  AdditiveOptions options;
+  options.start.search = {.beam = 12, .sweeps = 3};  // wide enough for the same codes to be reached twice
+  const auto quantizer = AdditiveQuantizer::Train(MatrixSource(Points(x, 6)), 3, 4, options);
+  const std::vector<uint16_t> together = Encode(quantizer, x);
+  for (size_t p = 0; p < 300; ++p) {
+    const std::vector<uint16_t> alone = Encode(
+        quantizer, {x.begin() + static_cast<int64_t>(6 * p), x.begin() + static_cast<int64_t>(6 * p + 6)});
+    ASSERT_TRUE(std::equal(alone.begin(), alone.end(), &together[3 * p])) << p;
+  }
+}
+
 TEST(AdditiveQuantizer, EveryRoundLowersTheDistortion) {
   const std::vector<float> x = Signal(3000, 8, 12), fresh = Signal(1000, 8, 13);
   std::vector<float> w = NormalPoints(3000, 1, 14);
@@ -327,6 +344,53 @@ TEST(SignSplitQuantizer, LosesNothingWithACodewordForEveryPoint) {
   const auto quantizer = SignSplitQuantizer::Train(MatrixSource(Points(x, 20)), {{0, 20, 40}});
   EXPECT_EQ(Decode(quantizer, Encode(quantizer, x)), x);
   EXPECT_EQ(quantizer.code_bits(), (std::vector<int>{6, 16, 4}));
+}
+
+// 2500 SIFT descriptors, every 31st of the file.
+std::vector<float> Descriptors(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<float> x;
+  for (int64_t i = 0; i < 2500; ++i) {
+    char record[4 + 128];
+    file.seekg(i * 31 * 132);
+    if (!file.read(record, sizeof record)) break;
+    for (int c = 0; c < 128; ++c) x.push_back(static_cast<float>(static_cast<uint8_t>(record[4 + c])));
+  }
+  return x;
+}
+
+TEST(VectorQuantizer, RanksAsExpectedOnRealDescriptorsAtEqualBits) {
+  const char* data = std::getenv("LOWBIT_DATA");
+  if (data == nullptr) GTEST_SKIP() << "LOWBIT_DATA is not set";
+  const std::string path = std::string(data) + "/vectors/sift_base.bvecs";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
+  const std::vector<float> x = Descriptors(path);
+  ASSERT_EQ(x.size(), 2500u * 128);
+  const MatrixSource source(Points(x, 128));
+  CodebookOptions options;  // 48 bits each, trained on all points
+  options.kmeans = {.iterations = 10, .points_per_centroid = 0};
+  CodebookOptions beam = options;
+  beam.search.beam = 4;
+  AdditiveOptions additive;
+  additive.start = beam;
+  additive.start.search.sweeps = 1;
+  additive.rounds = 3;
+  double energy = 0;
+  const KMeans mean = KMeans::Train(source, 1, options.kmeans);
+  energy = mean.report().distortion.back();
+  const double product = Distortion(ProductQuantizer::Train(source, 8, 64, options), source);
+  const double groups = Distortion(GroupResidualQuantizer::Train(source, 4, 2, 64, options), source);
+  const double residual = Distortion(ResidualQuantizer::Train(source, 8, 64, options), source);
+  const double searched = Distortion(ResidualQuantizer::Train(source, 8, 64, beam), source);
+  const double added = Distortion(AdditiveQuantizer::Train(source, 8, 64, additive), source);
+  RecordProperty("product", std::to_string(product / energy));
+  RecordProperty("residual", std::to_string(residual / energy));
+  RecordProperty("additive", std::to_string(added / energy));
+  EXPECT_LT(product, 0.5 * energy);
+  EXPECT_LT(searched, residual);  // the same codebooks
+  EXPECT_LT(added, searched);
+  EXPECT_LT(added, product);
+  EXPECT_LT(added, groups);
 }
 
 TEST(VectorQuantizer, CountsEveryBit) {
