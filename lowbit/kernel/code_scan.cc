@@ -186,54 +186,101 @@ HWY_INLINE Ints Products(Bytes level, hn::Vec<DS> q) {
 #endif
 }
 
-template <int kBits, bool kTrellis, int kQueries>
-void ScanRows(const Tables& tables, const int8_t* query, int64_t blocks, const uint8_t* packed,
-              int64_t stride, int64_t n, int32_t* sums, int64_t pitch) {
+// The sums of the lanes of four vectors.
+HWY_INLINE void StoreSums(const Ints sum[4], int32_t* out) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  const __m256i pairs =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0].raw, sum[1].raw), _mm256_hadd_epi32(sum[2].raw, sum[3].raw));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
+                   _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
+#else
+  for (int r = 0; r < 4; ++r) out[r] = hn::GetLane(hn::SumOfLanes(DI(), sum[r]));
+#endif
+}
+
+template <int kBits>
+HWY_INLINE Ints Accumulate(Ints sum, Bytes level, hn::Vec<DS> q) {
+  if constexpr (kBits < 8) return hn::Add(sum, Products(level, q));
+  // 255 would overflow the 16-bit sums: the low bit goes by itself.
+  const Ints high = Products(Mask(Right<1>(level), 127), q);
+  return hn::Add(sum, hn::Add(hn::Add(high, high), Products(Mask(level, 1), q)));
+}
+
+// One query against kRows codes at a time.
+template <int kBits, bool kTrellis, int kRows>
+HWY_INLINE void ScanFew(const Tables& tables, const int8_t* query, int64_t blocks, const uint8_t* packed,
+                        int64_t stride, int32_t* sums) {
   const DS ds;
-  const DI di;
-  const int64_t width = blocks * kCodeBlock;
-  for (int64_t i = 0; i < n; ++i) {
-    const uint8_t* p = packed + i * stride;
-    Ints sum[kQueries];
-    for (int r = 0; r < kQueries; ++r) sum[r] = hn::Zero(di);
-    for (int64_t b = 0; b < blocks; ++b, p += 4 * kBits) {
-      const uint8_t* next = b + 1 < blocks ? p + 4 * kBits : packed + i * stride;
-      LOWBIT_PARTS(part) {
-        const Bytes level = Levels<kBits, kTrellis>(tables, p, next, part);
-        const int8_t* q = query + b * kCodeBlock + part * kPartBytes;
-        for (int r = 0; r < kQueries; ++r) {
-          const auto x = hn::LoadU(ds, q + r * width);
-          if constexpr (kBits == 8) {
-            // 255 would overflow the 16-bit sums: the low bit goes by itself.
-            const Ints high = Products(Mask(Right<1>(level), 127), x);
-            sum[r] = hn::Add(sum[r], hn::Add(hn::Add(high, high), Products(Mask(level, 1), x)));
-          } else {
-            sum[r] = hn::Add(sum[r], Products(level, x));
-          }
-        }
+  Ints sum[4];
+  for (int i = 0; i < 4; ++i) sum[i] = hn::Zero(DI());
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t at = b * 4 * kBits, next = b + 1 < blocks ? at + 4 * kBits : 0;
+    LOWBIT_PARTS(part) {
+      const auto q = hn::LoadU(ds, query + b * kCodeBlock + part * kPartBytes);
+      for (int i = 0; i < kRows; ++i) {
+        const uint8_t* row = packed + i * stride;
+        sum[i] = Accumulate<kBits>(sum[i], Levels<kBits, kTrellis>(tables, row + at, row + next, part), q);
       }
     }
-    for (int r = 0; r < kQueries; ++r) sums[r * pitch + i] = hn::GetLane(hn::SumOfLanes(di, sum[r]));
+  }
+  int32_t out[4];
+  StoreSums(sum, out);
+  std::copy(out, out + kRows, sums);
+}
+
+// Four queries against decoded levels (rows, width).
+template <int kBits>
+void DotFour(const int8_t* query, int64_t width, const uint8_t* levels, int64_t rows, int32_t* sums,
+             int64_t pitch) {
+  const DB db;
+  const DS ds;
+  for (int64_t i = 0; i < rows; ++i, levels += width) {
+    Ints sum[4];
+    for (int r = 0; r < 4; ++r) sum[r] = hn::Zero(DI());
+    for (int64_t j = 0; j < width; j += kPartBytes) {
+      const auto level = hn::LoadU(db, levels + j);
+      for (int r = 0; r < 4; ++r)
+        sum[r] = Accumulate<kBits>(sum[r], level, hn::LoadU(ds, query + r * width + j));
+    }
+    int32_t out[4];
+    StoreSums(sum, out);
+    for (int r = 0; r < 4; ++r) sums[r * pitch + i] = out[r];
   }
 }
 
 template <int kBits, bool kTrellis>
 void ScanWith(const Tables& tables, const int8_t* query, int64_t queries, int64_t blocks,
               const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
-  // Rows that fit the first cache level stay there while all queries pass.
-  const int64_t run = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, stride));
-  for (int64_t i = 0; i < n; i += run) {
-    const int64_t count = std::min(run, n - i);
-    const uint8_t* rows = packed + i * stride;
-    int64_t r = 0;
-    for (; r + 4 <= queries; r += 4) {
-      ScanRows<kBits, kTrellis, 4>(tables, query + r * blocks * kCodeBlock, blocks, rows, stride, count,
-                                   sums + r * n + i, n);
+  const int64_t width = blocks * kCodeBlock, four = queries / 4 * 4;
+  if (four > 0) {
+    // Rows are decoded once, into what the first cache level holds, for all queries.
+    const DB db;
+    const int64_t run = std::max<int64_t>(1, 16384 / width);
+    std::vector<uint8_t> levels(static_cast<size_t>(run * width));
+    for (int64_t i = 0; i < n; i += run) {
+      const int64_t count = std::min(run, n - i);
+      for (int64_t k = 0; k < count; ++k) {
+        const uint8_t* row = packed + (i + k) * stride;
+        for (int64_t b = 0; b < blocks; ++b) {
+          const uint8_t* at = row + b * 4 * kBits;
+          const uint8_t* next = b + 1 < blocks ? at + 4 * kBits : row;
+          LOWBIT_PARTS(part) {
+            hn::StoreU(Levels<kBits, kTrellis>(tables, at, next, part), db,
+                       levels.data() + k * width + b * kCodeBlock + part * kPartBytes);
+          }
+        }
+      }
+      for (int64_t r = 0; r < four; r += 4)
+        DotFour<kBits>(query + r * width, width, levels.data(), count, sums + r * n + i, n);
     }
-    for (; r < queries; ++r) {
-      ScanRows<kBits, kTrellis, 1>(tables, query + r * blocks * kCodeBlock, blocks, rows, stride, count,
-                                   sums + r * n + i, n);
-    }
+  }
+  for (int64_t r = four; r < queries; ++r) {
+    const int8_t* q = query + r * width;
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+      ScanFew<kBits, kTrellis, 4>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
+    for (; i < n; ++i)
+      ScanFew<kBits, kTrellis, 1>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
   }
 }
 

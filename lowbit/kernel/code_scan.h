@@ -55,6 +55,10 @@ void TrellisEncode(const Alphabet& alphabet, const float* y, int64_t n, int64_t 
 // codes[j] = #{ i : x_j * scale >= threshold[i] }, thresholds ascending, `count` of them (2^b - 1, b <= 8).
 void RankCodes(const float* x, int64_t n, float scale, const float* threshold, int count, uint8_t* codes);
 
+// RankCodes and PackCodes of 32 blocks entries in one pass, for 1 to 4 bits and 2^bits - 1 thresholds.
+void RankAndPack(const float* x, int64_t blocks, float scale, const float* threshold, int bits,
+                 uint8_t* packed);
+
 // sum_j x_j^2 with eight running sums and a fixed tree: the same bits on every target.
 float SumOfSquares(const float* x, int64_t n);
 

@@ -234,7 +234,8 @@ void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* cod
       const float to_unit = norm[r] > 0 ? root_ / norm[r] : 0.0f;
       uint8_t* c = &code[static_cast<size_t>(r * width)];
       if (rounding_ == Rounding::kNearest) {
-        RankCodes(row, width, to_unit, grid_.threshold.data(), static_cast<int>(grid_.threshold.size()), c);
+        RankAndPack(row, blocks_, to_unit, grid_.threshold.data(), grid_.alphabet.bits,
+                    codes + (begin + r) * stride);
       } else if (rounding_ == Rounding::kCosine) {
         LargestCosineCodes(row, width, grid_.alphabet.bits, c);
       } else {
@@ -248,7 +249,8 @@ void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* cod
       TrellisEncode(grid_.alphabet, units.data(), rows, blocks_, code.data());
     for (int64_t r = 0; r < rows; ++r) {
       uint8_t* out = codes + (begin + r) * stride;
-      PackCodes(grid_.alphabet.bits, &code[static_cast<size_t>(r * width)], blocks_, out);
+      if (rounding_ != Rounding::kNearest)
+        PackCodes(grid_.alphabet.bits, &code[static_cast<size_t>(r * width)], blocks_, out);
       double scale = norm[r];
       if (scaling_ == Scaling::kDebiased) scale /= 1 - grid_.distortion;
       if (scaling_ == Scaling::kUnbiased) {
