@@ -2,7 +2,6 @@
 
 #include <array>
 #include <bit>
-#include <cstring>
 
 #include "lowbit/base/error.h"
 
@@ -39,7 +38,10 @@ constexpr Paley MakePaley(int m) {
   return p;
 }
 
-inline constexpr Paley kPaley12 = MakePaley(12), kPaley20 = MakePaley(20);
+inline constexpr Paley kPaley20 = MakePaley(20);
+
+// Williamson's array of order 12: block (i, j) of 3 x 3 is J where i = j, else kSign12[i][j] (J - 2 I).
+inline constexpr int kSign12[4][4] = {{1, 1, 1, 1}, {-1, 1, -1, 1}, {-1, 1, 1, -1}, {-1, -1, 1, 1}};
 
 }  // namespace lowbit
 #endif
@@ -60,31 +62,29 @@ HWY_INLINE void Butterfly(V& a, V& b) {
   a = sum;
 }
 
-// The stages of distance 1, 2, 4 within a register: x +- its partner, whose order of operands a subtraction
-// does not change (s - x = -(x - s) exactly).
+// The stages of distance 1, 2, 4 within a register: each lane's partner plus or minus the lane itself.
+// Products with +-1 are exact, so a fused addition rounds as a plain one does.
 HWY_INLINE V InRegister([[maybe_unused]] D d, V v) {
 #if HWY_TARGET == HWY_SCALAR
   return v;
 #else
-  const auto sign = hn::Set(d, -0.0f);
-  const auto bits = hn::Iota(hn::RebindToSigned<D>(), 0);
-  const auto odd = [&](int stage) {
-    return hn::RebindMask(d, hn::TestBit(bits, hn::Set(hn::RebindToSigned<D>(), stage)));
-  };
-  if constexpr (kL >= 2) v = hn::Add(hn::Shuffle2301(v), hn::IfThenElse(odd(1), hn::Xor(v, sign), v));
-  if constexpr (kL >= 4) v = hn::Add(hn::Shuffle1032(v), hn::IfThenElse(odd(2), hn::Xor(v, sign), v));
-  if constexpr (kL >= 8) {
-    v = hn::Add(hn::ConcatLowerUpper(d, v, v), hn::IfThenElse(odd(4), hn::Xor(v, sign), v));
-  }
+  alignas(32) static constexpr float kOne[8] = {1, -1, 1, -1, 1, -1, 1, -1};
+  alignas(32) static constexpr float kTwo[8] = {1, 1, -1, -1, 1, 1, -1, -1};
+  alignas(32) static constexpr float kFour[8] = {1, 1, 1, 1, -1, -1, -1, -1};
+  if constexpr (kL >= 2) v = hn::MulAdd(v, hn::Load(d, kOne), hn::Shuffle2301(v));
+  if constexpr (kL >= 4) v = hn::MulAdd(v, hn::Load(d, kTwo), hn::Shuffle1032(v));
+  if constexpr (kL >= 8) v = hn::MulAdd(v, hn::Load(d, kFour), hn::ConcatLowerUpper(d, v, v));
   return v;
 #endif
 }
 
-// Sylvester's transform of n = 2^k entries.
-void Sylvester(float* x, int64_t n) {
+// Sylvester's transform of each run of `width` = 2^k of n entries times `factor`.
+template <bool kFactors>
+void Sylvester(float* x, const float* factor, int64_t n, int64_t width) {
   const D d;
-  if (n < kL) {
-    for (int64_t h = 1; h < n; h *= 2) {
+  if (width < kL) {
+    for (int64_t i = 0; kFactors && i < n; ++i) x[i] *= factor[i];
+    for (int64_t h = 1; h < width; h *= 2) {
       for (int64_t i = 0; i < n; ++i) {
         if (i & h) continue;
         const float a = x[i], b = x[i + h];
@@ -94,13 +94,16 @@ void Sylvester(float* x, int64_t n) {
     }
     return;
   }
+  const auto load = [&](int64_t i) {
+    const V v = hn::LoadU(d, x + i);
+    return InRegister(d, kFactors ? hn::Mul(v, hn::LoadU(d, factor + i)) : v);
+  };
   int64_t h = kL;
   // The first pass over memory takes the stages within a register and, where there are enough registers, two
   // more; later passes take two stages at a time.
-  if (n >= 4 * kL) {
+  if (width >= 4 * kL) {
     for (int64_t i = 0; i < n; i += 4 * kL) {
-      V a = InRegister(d, hn::LoadU(d, x + i)), b = InRegister(d, hn::LoadU(d, x + i + kL));
-      V c = InRegister(d, hn::LoadU(d, x + i + 2 * kL)), e = InRegister(d, hn::LoadU(d, x + i + 3 * kL));
+      V a = load(i), b = load(i + kL), c = load(i + 2 * kL), e = load(i + 3 * kL);
       Butterfly(a, b), Butterfly(c, e);
       Butterfly(a, c), Butterfly(b, e);
       hn::StoreU(a, d, x + i), hn::StoreU(b, d, x + i + kL);
@@ -108,9 +111,9 @@ void Sylvester(float* x, int64_t n) {
     }
     h = 4 * kL;
   } else {
-    for (int64_t i = 0; i < n; i += kL) hn::StoreU(InRegister(d, hn::LoadU(d, x + i)), d, x + i);
+    for (int64_t i = 0; i < n; i += kL) hn::StoreU(load(i), d, x + i);
   }
-  for (; 4 * h <= n; h *= 4) {
+  for (; 4 * h <= width; h *= 4) {
     for (int64_t i = 0; i < n; i += 4 * h) {
       for (int64_t j = i; j < i + h; j += kL) {
         V a = hn::LoadU(d, x + j), b = hn::LoadU(d, x + j + h), c = hn::LoadU(d, x + j + 2 * h),
@@ -122,7 +125,7 @@ void Sylvester(float* x, int64_t n) {
       }
     }
   }
-  for (; h < n; h *= 2) {
+  for (; h < width; h *= 2) {
     for (int64_t i = 0; i < n; i += 2 * h) {
       for (int64_t j = i; j < i + h; j += kL) {
         V a = hn::LoadU(d, x + j), b = hn::LoadU(d, x + j + h);
@@ -133,61 +136,74 @@ void Sylvester(float* x, int64_t n) {
   }
 }
 
-// Paley's matrix (or its transpose) across m chunks of `width` entries, one column of chunks at a time.
-template <int kM, class DT>
-HWY_INLINE void PaleyColumn(DT d, const Paley& p, float* x, int64_t width, bool transposed) {
-  hn::Vec<DT> in[kM], out[kM];
-  for (int i = 0; i < kM; ++i) in[i] = hn::LoadU(d, x + i * width);
-  for (int i = 0; i < kM; ++i) {
+// Paley's matrix of order 20 (or its transpose) on one column of 20 chunks of `width` entries.
+template <class DT>
+HWY_INLINE void Column20(DT d, float* x, int64_t width, bool transposed) {
+  hn::Vec<DT> in[20], out[20];
+  for (int i = 0; i < 20; ++i) in[i] = hn::LoadU(d, x + i * width);
+  for (int i = 0; i < 20; ++i) {
     auto sum = hn::Zero(d);
-    for (int j = 0; j < kM; ++j) {
-      const bool plus = (transposed ? p.entry[j][i] : p.entry[i][j]) > 0;
+    for (int j = 0; j < 20; ++j) {
+      const bool plus = (transposed ? kPaley20.entry[j][i] : kPaley20.entry[i][j]) > 0;
       sum = plus ? hn::Add(sum, in[j]) : hn::Sub(sum, in[j]);
     }
     out[i] = sum;
   }
-  for (int i = 0; i < kM; ++i) hn::StoreU(out[i], d, x + i * width);
+  for (int i = 0; i < 20; ++i) hn::StoreU(out[i], d, x + i * width);
 }
 
-template <int kM, bool kTransposed>
-void PaleyChunks(float* x, int64_t width) {
-  constexpr const Paley& p = kM == 12 ? kPaley12 : kPaley20;
+// Williamson's: with the sums s of three entries, J x = s and (J - 2 I) x = s - 2 x, so that a column of
+// twelve takes 56 additions instead of 132.
+template <class DT>
+HWY_INLINE void Column12(DT d, float* x, int64_t width, bool transposed) {
+  hn::Vec<DT> sum[4], rest[4][3];
+  for (int i = 0; i < 4; ++i) {
+    for (int k = 0; k < 3; ++k) rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width);
+    sum[i] = hn::Add(hn::Add(rest[i][0], rest[i][1]), rest[i][2]);
+    for (int k = 0; k < 3; ++k) rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k]));
+  }
+  for (int i = 0; i < 4; ++i) {
+    for (int k = 0; k < 3; ++k) {
+      auto y = sum[i];
+      for (int j = 0; j < 4; ++j) {
+        if (j == i) continue;
+        const bool plus = (transposed ? kSign12[j][i] : kSign12[i][j]) > 0;
+        y = plus ? hn::Add(y, rest[j][k]) : hn::Sub(y, rest[j][k]);
+      }
+      hn::StoreU(y, d, x + (3 * i + k) * width);
+    }
+  }
+}
+
+template <bool kTransposed>
+void AcrossChunks(float* x, int64_t width, int m) {
   const D d;
   const hn::CappedTag<float, 1> one;
   int64_t c = 0;
-  for (; c + kL <= width; c += kL) PaleyColumn<kM>(d, p, x + c, width, kTransposed);
-  for (; c < width; ++c) PaleyColumn<kM>(one, p, x + c, width, kTransposed);
-}
-
-void Flip(float* x, const uint32_t* flip, int64_t n) {
-  const D d;
-  const hn::RebindToUnsigned<D> du;
-  int64_t i = 0;
-  for (; i + kL <= n; i += kL) {
-    hn::StoreU(hn::Xor(hn::LoadU(d, x + i), hn::BitCast(d, hn::LoadU(du, flip + i))), d, x + i);
-  }
-  for (; i < n; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, 4);
-    bits ^= flip[i];
-    std::memcpy(x + i, &bits, 4);
+  if (m == 12) {
+    for (; c + kL <= width; c += kL) Column12(d, x + c, width, kTransposed);
+    for (; c < width; ++c) Column12(one, x + c, width, kTransposed);
+  } else if (m == 20) {
+    for (; c + kL <= width; c += kL) Column20(d, x + c, width, kTransposed);
+    for (; c < width; ++c) Column20(one, x + c, width, kTransposed);
   }
 }
 
-void Transform(float* x, const uint32_t* flip, int64_t n, int m) {
-  if (flip != nullptr) Flip(x, flip, n);
+void Transform(float* x, const float* factor, int64_t n, int m) {
   const int64_t width = n / m;
-  for (int i = 0; i < m; ++i) Sylvester(x + i * width, width);
-  if (m == 12) PaleyChunks<12, false>(x, width);
-  if (m == 20) PaleyChunks<20, false>(x, width);
+  if (factor != nullptr) {
+    Sylvester<true>(x, factor, n, width);
+  } else {
+    Sylvester<false>(x, nullptr, n, width);
+  }
+  AcrossChunks<false>(x, width, m);
 }
 
-void TransformTransposed(float* x, const uint32_t* flip, int64_t n, int m) {
+void TransformTransposed(float* x, const float* factor, int64_t n, int m) {
   const int64_t width = n / m;
-  if (m == 12) PaleyChunks<12, true>(x, width);
-  if (m == 20) PaleyChunks<20, true>(x, width);
-  for (int i = 0; i < m; ++i) Sylvester(x + i * width, width);
-  if (flip != nullptr) Flip(x, flip, n);
+  AcrossChunks<true>(x, width, m);
+  Sylvester<false>(x, nullptr, n, width);
+  for (int64_t i = 0; factor != nullptr && i < n; ++i) x[i] *= factor[i];
 }
 
 }  // namespace HWY_NAMESPACE
@@ -237,16 +253,17 @@ int HadamardEntry(int64_t n, int64_t row, int64_t col) {
   const int64_t width = n / m;
   const int sylvester = std::popcount(static_cast<uint64_t>((row % width) & (col % width))) % 2 == 0 ? 1 : -1;
   if (m == 1) return sylvester;
-  const Paley& p = m == 12 ? kPaley12 : kPaley20;
-  return sylvester * p.entry[static_cast<size_t>(row / width)][static_cast<size_t>(col / width)];
+  const auto i = static_cast<size_t>(row / width), j = static_cast<size_t>(col / width);
+  if (m == 20) return sylvester * kPaley20.entry[i][j];
+  return sylvester * (i / 3 == j / 3 ? 1 : kSign12[i / 3][j / 3] * (i % 3 == j % 3 ? -1 : 1));
 }
 
-void Hadamard(float* x, const uint32_t* flip, int64_t n) {
-  LOWBIT_KERNEL(Transform)(x, flip, n, RequirePaleyOrder(n));
+void Hadamard(float* x, const float* factor, int64_t n) {
+  LOWBIT_KERNEL(Transform)(x, factor, n, RequirePaleyOrder(n));
 }
 
-void HadamardTransposed(float* x, const uint32_t* flip, int64_t n) {
-  LOWBIT_KERNEL(TransformTransposed)(x, flip, n, RequirePaleyOrder(n));
+void HadamardTransposed(float* x, const float* factor, int64_t n) {
+  LOWBIT_KERNEL(TransformTransposed)(x, factor, n, RequirePaleyOrder(n));
 }
 
 }  // namespace lowbit

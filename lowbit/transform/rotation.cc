@@ -44,18 +44,14 @@ Rotation::Rotation(int64_t dim, const RotationOptions& options) : dim_(dim), opt
   if (options.rounds < 1) Fail("a Hadamard rotation of {} rounds: at least 1 is needed", options.rounds);
   block_ = LargestHadamard(dim);
   const int64_t transforms = options.rounds * (block_ == dim ? 1 : 2);
-  flip_.resize(static_cast<size_t>(transforms * block_));
+  factor_.resize(static_cast<size_t>(transforms * block_));
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(block_)));
   Random random(options.seed, kSignStream);
   uint32_t word = 0;
-  for (size_t i = 0; i < flip_.size(); ++i) {
+  for (size_t i = 0; i < factor_.size(); ++i) {
     if (i % 32 == 0) word = random.Next32();
-    flip_[i] = (word >> (i % 32) & 1) << 31;
+    factor_[i] = (word >> (i % 32) & 1) != 0 ? -scale : scale;
   }
-  // Where every transform covers every entry, the factors of all rounds are one multiplication at the end.
-  double product = 1;
-  for (int round = 0; round < (block_ == dim ? options.rounds : 1); ++round)
-    product *= static_cast<double>(block_);
-  scale_ = static_cast<float>(1 / std::sqrt(product));
 }
 
 void Rotation::Apply(const float* x, float* y) const {
@@ -65,18 +61,13 @@ void Rotation::Apply(const float* x, float* y) const {
   }
   if (x != y) std::memcpy(y, x, static_cast<size_t>(dim_) * sizeof(float));
   if (options_.kind == RotationKind::kNone) return;
-  const uint32_t* flip = flip_.data();
+  const float* factor = factor_.data();
   for (int round = 0; round < options_.rounds; ++round) {
-    Hadamard(y, flip, block_);
-    flip += block_;
+    Hadamard(y, factor, block_);
+    factor += block_;
     if (block_ == dim_) continue;
-    for (int64_t i = 0; i < block_; ++i) y[i] *= scale_;
-    Hadamard(y + dim_ - block_, flip, block_);
-    flip += block_;
-    for (int64_t i = dim_ - block_; i < dim_; ++i) y[i] *= scale_;
-  }
-  if (block_ == dim_) {
-    for (int64_t i = 0; i < dim_; ++i) y[i] *= scale_;
+    Hadamard(y + dim_ - block_, factor, block_);
+    factor += block_;
   }
 }
 
@@ -87,21 +78,14 @@ void Rotation::Inverse(const float* y, float* x) const {
   }
   if (x != y) std::memcpy(x, y, static_cast<size_t>(dim_) * sizeof(float));
   if (options_.kind == RotationKind::kNone) return;
-  const uint32_t* flip = flip_.data() + flip_.size();
+  const float* factor = factor_.data() + factor_.size();
   for (int round = 0; round < options_.rounds; ++round) {
     if (block_ != dim_) {
-      flip -= block_;
-      HadamardTransposed(x + dim_ - block_, flip, block_);
-      for (int64_t i = dim_ - block_; i < dim_; ++i) x[i] *= scale_;
+      factor -= block_;
+      HadamardTransposed(x + dim_ - block_, factor, block_);
     }
-    flip -= block_;
-    HadamardTransposed(x, flip, block_);
-    if (block_ != dim_) {
-      for (int64_t i = 0; i < block_; ++i) x[i] *= scale_;
-    }
-  }
-  if (block_ == dim_) {
-    for (int64_t i = 0; i < dim_; ++i) x[i] *= scale_;
+    factor -= block_;
+    HadamardTransposed(x, factor, block_);
   }
 }
 

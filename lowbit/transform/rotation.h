@@ -49,8 +49,7 @@ class Rotation {
   int64_t dim_;
   RotationOptions options_;
   int64_t block_ = 0;                       // p, d where d itself has a Hadamard matrix
-  std::vector<uint32_t> flip_;              // sign masks (transform, p), transforms in the order of Apply
-  float scale_ = 1;                         // p^(-1/2) for each transform of one entry; see Apply
+  std::vector<float> factor_;               // +-p^(-1/2) (transform, p), transforms in the order of Apply
   std::vector<float> matrix_, transposed_;  // Pi and Pi^T (d, d), Haar
 };
 

@@ -37,10 +37,10 @@ TEST(Hadamard, RowsAreOrthogonalAndOfOnes) {
 TEST(Hadamard, EqualsItsDefinition) {
   for (const int64_t n : kLengths) {
     std::vector<float> x = Draw(n, 1);
-    std::vector<uint32_t> flip(x.size());
-    for (size_t i = 0; i < flip.size(); ++i) flip[i] = i % 3 == 0 ? 0x80000000u : 0;
+    std::vector<float> factor(x.size());
+    for (size_t i = 0; i < factor.size(); ++i) factor[i] = i % 3 == 0 ? -1.0f : 1.0f;
     std::vector<float> y = x, z = x;
-    Hadamard(y.data(), flip.data(), n);
+    Hadamard(y.data(), factor.data(), n);
     HadamardTransposed(z.data(), nullptr, n);
     for (int64_t i = 0; i < n; ++i) {
       double expected = 0, transposed = 0;

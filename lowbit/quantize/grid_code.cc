@@ -1,0 +1,284 @@
+#include "lowbit/quantize/grid_code.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/quantize/lloyd_max.h"
+
+namespace lowbit {
+namespace {
+
+constexpr float kLargestFactor = 65504;  // of f16
+
+int64_t BlocksFor(int64_t dim) {
+  return (dim + kCodeBlock - 1) / kCodeBlock;
+}
+
+class GridQuery : public VectorCode::Query {
+ public:
+  GridQuery(const GridCode& code, double squared_norm, const std::vector<float>& rotated)
+      : Query(code, squared_norm),
+        grid_code_(code),
+        bytes_(rotated.data(), static_cast<int64_t>(rotated.size()), code.blocks()) {}
+
+  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
+    const int64_t stride = grid_code_.bytes();
+    bytes_.Products(grid_code_.grid(), codes, stride, n, estimates);
+    for (int64_t i = 0; i < n; ++i) estimates[i] *= grid_code_.Scale(codes + i * stride);
+  }
+
+ private:
+  const GridCode& grid_code_;
+  ByteQuery bytes_;
+};
+
+}  // namespace
+
+void StoreFactor(double value, const char* what, int64_t row, uint8_t* at) {
+  const uint16_t half = FloatToF16(static_cast<float>(value));
+  if (!(std::abs(F16ToFloat(half)) <= kLargestFactor)) {
+    Fail("row {}: its {} {} is beyond 65504, the largest f16; scale the vectors down", row, what, value);
+  }
+  std::memcpy(at, &half, sizeof half);
+}
+
+float LoadFactor(const uint8_t* at) {
+  uint16_t half;
+  std::memcpy(&half, at, sizeof half);
+  return F16ToFloat(half);
+}
+
+float CheckedNorm(const float* x, int64_t n, int64_t row) {
+  const float norm = std::sqrt(SumOfSquares(x, n));
+  if (norm <= kLargestFactor) return norm;
+  for (int64_t j = 0; j < n; ++j) {
+    if (!std::isfinite(x[j])) Fail("row {}: entry {} is {}; vectors must be finite", row, j, x[j]);
+  }
+  Fail("row {}: its norm {} is beyond 65504, the largest f16; scale the vectors down", row, norm);
+}
+
+Grid LloydMaxGrid(int64_t dim, int bits) {
+  if (bits < 1 || bits > 4) Fail("Lloyd-Max codes of {} bits: 1 to 4 have tables of bytes", bits);
+  const Density density = dim >= 2 ? SphereDensity(dim) : GaussianDensity();
+  const ScalarQuantizer design = DesignLloydMax(density, bits);
+  const size_t n = design.level.size();
+  std::vector<double> mass(n);
+  for (size_t i = 0; i < n; ++i)
+    mass[i] = density.mass(i == 0 ? density.low : design.threshold[i - 1],
+                           i + 1 == n ? density.high : design.threshold[i]);
+  // The step for which levels (k + 1/2) step come closest to the design's.
+  Grid grid{.alphabet = {.bits = bits}};
+  double best = 1e9;
+  for (int trial = 0; trial < 400; ++trial) {
+    const double step = design.level.back() / 63.5 * (1 + 0.0025 * trial / bits);
+    double error = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const double e = design.level[i] - (std::floor(design.level[i] / step) + 0.5) * step;
+      error += mass[i] * e * e;
+    }
+    if (error < best) best = error, grid.step = step;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const double level = std::floor(design.level[i] / grid.step) + 64;
+    grid.alphabet.table[i] = static_cast<uint8_t>(std::clamp(level, 0.0, 127.0));
+  }
+  for (size_t i = 0; i + 1 < n; ++i) {
+    const double sum = grid.alphabet.table[i] + grid.alphabet.table[i + 1];
+    grid.threshold.push_back(static_cast<float>((sum / 2 - grid.middle) * grid.step));
+  }
+  grid.distortion = design.distortion + best;
+  return grid;
+}
+
+Grid UniformGrid(int bits) {
+  if (bits < 1 || bits > 8) Fail("uniform codes of {} bits: 1 to 8 are possible", bits);
+  Grid grid{.alphabet = {.bits = bits}};
+  std::iota(grid.alphabet.table.begin(), grid.alphabet.table.end(), uint8_t{0});
+  grid.middle = ((1 << bits) - 1) / 2.0;
+  return grid;
+}
+
+void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes) {
+  const int half = 1 << (bits - 1);
+  // Magnitudes start at 1/2 and step up where t |y_j| passes 1, 2, ..., half - 1.
+  struct Crossing {
+    float t;
+    int32_t j;
+  };
+  std::vector<Crossing> crossings;
+  double dot = 0, square = 0.25 * static_cast<double>(n);
+  for (int64_t j = 0; j < n; ++j) {
+    const float a = std::abs(y[j]);
+    dot += 0.5 * a;
+    for (int k = 1; k < half && a > 0; ++k)
+      crossings.push_back({static_cast<float>(k) / a, static_cast<int32_t>(j)});
+  }
+  std::sort(crossings.begin(), crossings.end(),
+            [](const Crossing& a, const Crossing& b) { return a.t != b.t ? a.t < b.t : a.j < b.j; });
+  std::vector<int> magnitude(static_cast<size_t>(n), 0);
+  double best = dot * dot / square;
+  size_t best_count = 0;
+  for (size_t i = 0; i < crossings.size(); ++i) {
+    int& m = magnitude[static_cast<size_t>(crossings[i].j)];
+    dot += std::abs(y[crossings[i].j]);
+    square += 2 * m + 2;  // (m + 3/2)^2 - (m + 1/2)^2
+    ++m;
+    if (dot * dot > best * square) best = dot * dot / square, best_count = i + 1;
+  }
+  std::fill(magnitude.begin(), magnitude.end(), 0);
+  for (size_t i = 0; i < best_count; ++i) ++magnitude[static_cast<size_t>(crossings[i].j)];
+  for (int64_t j = 0; j < n; ++j) {
+    const int m = magnitude[static_cast<size_t>(j)];
+    codes[j] = static_cast<uint8_t>(y[j] < 0 ? half - 1 - m : half + m);
+  }
+}
+
+ByteQuery::ByteQuery(const float* q, int64_t n, int64_t blocks)
+    : blocks_(blocks), bytes_(static_cast<size_t>(blocks * kCodeBlock)) {
+  float largest = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    if (!std::isfinite(q[j])) Fail("a query holds a NaN or an infinity; it must be finite");
+    largest = std::max(largest, std::abs(q[j]));
+  }
+  if (largest == 0) return;
+  scale_ = largest / 127.0;
+  for (int64_t j = 0; j < n; ++j) {
+    bytes_[static_cast<size_t>(j)] = static_cast<int8_t>(std::lround(q[j] / scale_));
+    sum_ += bytes_[static_cast<size_t>(j)];
+  }
+}
+
+void ByteQuery::Products(const Grid& grid, const uint8_t* codes, int64_t stride, int64_t n,
+                         float* values) const {
+  constexpr int64_t kRun = 256;
+  int32_t sums[kRun];
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t count = std::min(kRun, n - begin);
+    ScanCodes(grid.alphabet, bytes_.data(), 1, blocks_, codes + begin * stride, stride, count, sums);
+    const double factor = scale_ * grid.step, middle = grid.middle * sum_;
+    for (int64_t i = 0; i < count; ++i) values[begin + i] = static_cast<float>(factor * (sums[i] - middle));
+  }
+}
+
+void DecodeGrid(const Grid& grid, const uint8_t* packed, int64_t blocks, float* v) {
+  std::vector<uint8_t> levels(static_cast<size_t>(blocks * kCodeBlock));
+  DecodeLevels(grid.alphabet, packed, blocks, levels.data());
+  for (size_t j = 0; j < levels.size(); ++j) v[j] = static_cast<float>((levels[j] - grid.middle) * grid.step);
+}
+
+GridCode::GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, Scaling scaling,
+                   const VectorCodeOptions& options)
+    : VectorCode(std::move(name), dim),
+      grid_(std::move(grid)),
+      rounding_(rounding),
+      scaling_(scaling),
+      norms_(options.norms),
+      blocks_(BlocksFor(dim)),
+      root_(std::sqrt(static_cast<float>(blocks_ * kCodeBlock))),
+      rotation_(blocks_ * kCodeBlock, options.rotation) {}
+
+int64_t GridCode::bytes() const {
+  return CodeBytes(grid_.alphabet.bits, blocks_) + kFactorBytes * (stores_norm() ? 2 : 1);
+}
+
+std::vector<float> GridCode::Rotated(const float* q) const {
+  std::vector<float> rotated(static_cast<size_t>(blocks_ * kCodeBlock));
+  std::vector<float> padded(rotated.size());
+  std::copy(q, q + dim(), padded.begin());
+  rotation_.Apply(padded.data(), rotated.data());
+  return rotated;
+}
+
+float GridCode::Scale(const uint8_t* code) const {
+  return LoadFactor(code + CodeBytes(grid_.alphabet.bits, blocks_)) / root_;
+}
+
+float GridCode::Norm(const uint8_t* code) const {
+  const uint8_t* factors = code + CodeBytes(grid_.alphabet.bits, blocks_);
+  switch (scaling_) {
+    case Scaling::kNorm:
+      return LoadFactor(factors);
+    case Scaling::kDebiased:
+      return LoadFactor(factors) * static_cast<float>(1 - grid_.distortion);
+    case Scaling::kUnbiased:
+      if (norms_) return LoadFactor(factors + kFactorBytes);
+  }
+  Fail("{}: made without norms, so it gives inner products and no distances", name());
+}
+
+void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  const int64_t width = blocks_ * kCodeBlock, packed = CodeBytes(grid_.alphabet.bits, blocks_);
+  const int64_t stride = bytes();
+  // The trellis search works on several vectors at a time.
+  constexpr int64_t kRows = 8;
+  std::vector<float> y(static_cast<size_t>(kRows * width)), units(y.size());
+  std::vector<uint8_t> code(y.size());
+  float norm[kRows];
+  for (int64_t begin = 0; begin < x.rows; begin += kRows) {
+    const int64_t rows = std::min(kRows, x.rows - begin);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* row = &y[static_cast<size_t>(r * width)];
+      norm[r] = CheckedNorm(x.Row(begin + r), dim(), first + begin + r);
+      std::copy(x.Row(begin + r), x.Row(begin + r) + dim(), row);
+      std::fill(row + dim(), row + width, 0.0f);
+      if (rotation_.options().kind == RotationKind::kHaar) {
+        const std::vector<float> in(row, row + width);
+        rotation_.Apply(in.data(), row);
+      } else {
+        rotation_.Apply(row, row);
+      }
+      const float to_unit = norm[r] > 0 ? root_ / norm[r] : 0.0f;
+      uint8_t* c = &code[static_cast<size_t>(r * width)];
+      if (rounding_ == Rounding::kNearest) {
+        RankAndPack(row, blocks_, to_unit, grid_.threshold.data(), grid_.alphabet.bits,
+                    codes + (begin + r) * stride);
+      } else if (rounding_ == Rounding::kCosine) {
+        LargestCosineCodes(row, width, grid_.alphabet.bits, c);
+      } else {
+        const float factor = to_unit / static_cast<float>(grid_.step),
+                    middle = static_cast<float>(grid_.middle);
+        for (int64_t j = 0; j < width; ++j)
+          units[static_cast<size_t>(r * width + j)] = row[j] * factor + middle;
+      }
+    }
+    if (rounding_ == Rounding::kTrellis)
+      TrellisEncode(grid_.alphabet, units.data(), rows, blocks_, code.data());
+    for (int64_t r = 0; r < rows; ++r) {
+      uint8_t* out = codes + (begin + r) * stride;
+      if (rounding_ != Rounding::kNearest)
+        PackCodes(grid_.alphabet.bits, &code[static_cast<size_t>(r * width)], blocks_, out);
+      double scale = norm[r];
+      if (scaling_ == Scaling::kDebiased) scale /= 1 - grid_.distortion;
+      if (scaling_ == Scaling::kUnbiased) {
+        const float* row = &y[static_cast<size_t>(r * width)];
+        float* v = &units[static_cast<size_t>(r * width)];
+        DecodeGrid(grid_, out, blocks_, v);
+        double square = 0, dot = 0;
+        for (int64_t j = 0; j < width; ++j) square += double{row[j]} * row[j], dot += double{row[j]} * v[j];
+        scale = dot > 0 ? square / dot * root_ : 0;
+        if (norms_) StoreFactor(norm[r], "norm", first + begin + r, out + packed + kFactorBytes);
+      }
+      StoreFactor(scale, "scale", first + begin + r, out + packed);
+    }
+  }
+}
+
+void GridCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
+  std::vector<float> v(static_cast<size_t>(blocks_ * kCodeBlock)), back(v.size());
+  for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
+    DecodeGrid(grid_, codes, blocks_, v.data());
+    rotation_.Inverse(v.data(), back.data());
+    const float scale = Scale(codes);
+    for (int64_t j = 0; j < dim(); ++j) x[j] = scale * back[static_cast<size_t>(j)];
+  }
+}
+
+std::unique_ptr<VectorCode::Query> GridCode::Prepare(const float* query) const {
+  return std::make_unique<GridQuery>(*this, SumOfSquares(query, dim()), Rotated(query));
+}
+
+}  // namespace lowbit

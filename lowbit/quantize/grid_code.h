@@ -1,0 +1,96 @@
+// Codes that round the rotated vector to an alphabet, coordinate by coordinate or along a trellis:
+//   y = Pi x,   x^ = s Pi^T v,   v_j = (level_j - middle) step,
+// where v stands for sqrt(d) y / ||y|| and s is the stored scale over sqrt(d). How codes are chosen and what
+// s is makes TurboQuant mse, RaBitQ and the trellis codes.
+#pragma once
+
+#include "lowbit/kernel/code_scan.h"
+#include "lowbit/quantize/vector_code.h"
+
+namespace lowbit {
+
+// What the levels of an alphabet mean.
+struct Grid {
+  Alphabet alphabet;
+  double middle = 63.5, step = 1;
+  std::vector<float> threshold;  // between the levels, in units of v; for rounding by thresholds
+  double distortion = 0;         // E (y - v)^2 of the design law, for the estimators that need it
+};
+
+enum class Rounding : uint8_t {
+  kNearest,  // thresholds
+  kCosine,   // RaBitQ: argmax <y, v> / ||v|| over all v of a uniform grid
+  kTrellis,  // Viterbi
+};
+enum class Scaling : uint8_t {
+  kNorm,      // s = ||x||
+  kDebiased,  // s = ||x|| / (1 - distortion)
+  kUnbiased,  // s = ||x||^2 / <y, v>: x^ - x is orthogonal to x
+};
+
+// Lloyd-Max levels of the law of a coordinate of a rotated vector of R^dim, 1 to 4 bits, as bytes.
+Grid LloydMaxGrid(int64_t dim, int bits);
+// Levels 0 ... 2^bits - 1 around their middle, 1 to 8 bits.
+Grid UniformGrid(int bits);
+
+// RaBitQ's codes (Gao et al., SIGMOD 2025): the v of the uniform grid of `bits` bits with the largest cosine
+// to y (n), found exactly: as a factor t grows, t y crosses the grid's thresholds one coordinate at a time,
+// and only 2^(bits-1) n points are met. codes (n) in [0, 2^bits).
+void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes);
+
+// A query as bytes: q ~ scale * q8, with the sum of the bytes for the middle of the levels.
+class ByteQuery {
+ public:
+  // q (n), padded to 32 blocks.
+  ByteQuery(const float* q, int64_t n, int64_t blocks);
+  // values[i] = sum_j q_j v_j of the packed codes at codes + i stride.
+  void Products(const Grid& grid, const uint8_t* codes, int64_t stride, int64_t n, float* values) const;
+
+ private:
+  int64_t blocks_;
+  std::vector<int8_t> bytes_;
+  double scale_ = 0;
+  int32_t sum_ = 0;
+};
+
+// v (32 blocks) of packed codes.
+void DecodeGrid(const Grid& grid, const uint8_t* packed, int64_t blocks, float* v);
+
+class GridCode : public VectorCode {
+ public:
+  GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, Scaling scaling,
+           const VectorCodeOptions& options);
+
+  int64_t bytes() const override;
+  void Decode(const uint8_t* codes, int64_t n, float* x) const override;
+  std::unique_ptr<Query> Prepare(const float* query) const override;
+  void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
+  float Norm(const uint8_t* code) const override;
+
+  const Grid& grid() const { return grid_; }
+  int64_t blocks() const { return blocks_; }
+  // s of a code, for values of ByteQuery::Products.
+  float Scale(const uint8_t* code) const;
+  // Pi q (32 blocks).
+  std::vector<float> Rotated(const float* q) const;
+
+ private:
+  bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
+
+  Grid grid_;
+  Rounding rounding_;
+  Scaling scaling_;
+  bool norms_;
+  int64_t blocks_;
+  float root_;  // sqrt(32 blocks)
+  Rotation rotation_;
+};
+
+// Factors of a code.
+inline constexpr int64_t kFactorBytes = 2;
+void StoreFactor(double value, const char* what, int64_t row, uint8_t* at);
+float LoadFactor(const uint8_t* at);
+// ||x||, after a check that it is a number that f16 holds.
+float CheckedNorm(const float* x, int64_t n, int64_t row);
+
+}  // namespace lowbit

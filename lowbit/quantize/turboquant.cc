@@ -1,0 +1,322 @@
+#include "lowbit/quantize/turboquant.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "lowbit/base/error.h"
+
+namespace lowbit {
+namespace {
+
+constexpr double kHalfPi = 1.57079632679489661923;
+// A part of a vector rotates and sketches with a seed of its own.
+constexpr uint64_t kResidualSeed = 0x9e3779b97f4a7c15u, kFineSeed = 0xc2b2ae3d27d4eb4fu;
+
+VectorCodeOptions Reseeded(VectorCodeOptions options, uint64_t salt) {
+  options.rotation.seed ^= salt;
+  return options;
+}
+
+class SketchQuery : public VectorCode::Query {
+ public:
+  SketchQuery(const SketchCode& code, const float* query)
+      : Query(code, SumOfSquares(query, code.dim())),
+        sketch_code_(code),
+        bytes_(code.sketch().Project(query).data(), code.sketch().rows(), code.sketch().blocks()) {}
+
+  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
+    const int64_t stride = sketch_code_.bytes();
+    bytes_.Products(sketch_code_.sketch().grid(), codes, stride, n, estimates);
+    const double factor = sketch_code_.sketch().factor();
+    for (int64_t i = 0; i < n; ++i)
+      estimates[i] *= static_cast<float>(factor * sketch_code_.Norm(codes + i * stride));
+  }
+
+ private:
+  const SketchCode& sketch_code_;
+  ByteQuery bytes_;
+};
+
+class ProdQuery : public VectorCode::Query {
+ public:
+  ProdQuery(const ProdCode& code, const float* query)
+      : Query(code, SumOfSquares(query, code.dim())),
+        prod_(code),
+        projected_(code.sketch().Project(query).data(), code.sketch().rows(), code.sketch().blocks()) {
+    if (code.mse() == nullptr) return;
+    const std::vector<float> rotated = code.mse()->Rotated(query);
+    rotated_ = std::make_unique<ByteQuery>(rotated.data(), static_cast<int64_t>(rotated.size()),
+                                           code.mse()->blocks());
+  }
+
+  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
+    const int64_t stride = prod_.bytes();
+    const GridCode* mse = prod_.mse();
+    const int64_t begin = mse != nullptr ? mse->bytes() : 0;
+    projected_.Products(prod_.sketch().grid(), codes + begin, stride, n, estimates);
+    for (int64_t i = 0; i < n; ++i) {
+      const float gamma = LoadFactor(codes + i * stride + begin + prod_.sketch().bytes());
+      estimates[i] *= static_cast<float>(prod_.sketch().factor() * gamma);
+    }
+    if (mse == nullptr) return;
+    std::vector<float> values(static_cast<size_t>(n));
+    rotated_->Products(mse->grid(), codes, stride, n, values.data());
+    for (int64_t i = 0; i < n; ++i)
+      estimates[i] += mse->Scale(codes + i * stride) * values[static_cast<size_t>(i)];
+  }
+
+ private:
+  const ProdCode& prod_;
+  ByteQuery projected_;
+  std::unique_ptr<ByteQuery> rotated_;
+};
+
+// Parts lie one after the other in a code; they are scanned as rows of the whole code's stride.
+class SplitQuery : public VectorCode::Query {
+ public:
+  SplitQuery(const OutlierSplitCode& code, double squared_norm, std::unique_ptr<Query> fine,
+             std::unique_ptr<Query> coarse)
+      : Query(code, squared_norm), split_(code), fine_(std::move(fine)), coarse_(std::move(coarse)) {}
+
+  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
+    const int64_t stride = split_.bytes(), fine_bytes = split_.fine().bytes();
+    const int64_t coarse_bytes = stride - fine_bytes;
+    std::vector<uint8_t> fine(static_cast<size_t>(n * fine_bytes)),
+        coarse(static_cast<size_t>(n * coarse_bytes));
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(&fine[static_cast<size_t>(i * fine_bytes)], codes + i * stride,
+                  static_cast<size_t>(fine_bytes));
+      std::memcpy(&coarse[static_cast<size_t>(i * coarse_bytes)], codes + i * stride + fine_bytes,
+                  static_cast<size_t>(coarse_bytes));
+    }
+    std::vector<float> rest(static_cast<size_t>(n));
+    fine_->InnerProducts(fine.data(), n, estimates);
+    coarse_->InnerProducts(coarse.data(), n, rest.data());
+    for (int64_t i = 0; i < n; ++i) estimates[i] += rest[static_cast<size_t>(i)];
+  }
+
+ private:
+  const OutlierSplitCode& split_;
+  std::unique_ptr<Query> fine_, coarse_;
+};
+
+}  // namespace
+
+std::string_view SuffixOf(Estimator estimator) {
+  switch (estimator) {
+    case Estimator::kMse:
+      return "";
+    case Estimator::kDebiased:
+      return "debiased";
+    case Estimator::kRescaled:
+      return "rescaled";
+    case Estimator::kProd:
+      return "prod";
+  }
+  return "";
+}
+
+std::unique_ptr<VectorCode> MakeTurboQuant(std::string name, int64_t dim, int bits, Estimator estimator,
+                                           const VectorCodeOptions& options) {
+  if (estimator == Estimator::kProd) return std::make_unique<ProdCode>(std::move(name), dim, bits, options);
+  const Scaling scaling = estimator == Estimator::kMse        ? Scaling::kNorm
+                          : estimator == Estimator::kDebiased ? Scaling::kDebiased
+                                                              : Scaling::kUnbiased;
+  const int64_t width = (dim + kCodeBlock - 1) / kCodeBlock * kCodeBlock;  // what is rotated
+  return std::make_unique<GridCode>(std::move(name), dim, LloydMaxGrid(width, bits), Rounding::kNearest,
+                                    scaling, options);
+}
+
+SignSketch::SignSketch(int64_t dim, int64_t rows, uint64_t seed)
+    : dim_(dim),
+      rows_(rows),
+      blocks_((rows + kCodeBlock - 1) / kCodeBlock),
+      matrix_(GaussianSketch(rows, dim, seed)),
+      transposed_(matrix_.size()) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < dim; ++j)
+      transposed_[static_cast<size_t>(j * rows + i)] = matrix_[static_cast<size_t>(i * dim + j)];
+  }
+  grid_.alphabet.bits = 1;
+  grid_.alphabet.table[0] = 0, grid_.alphabet.table[1] = 2;
+  grid_.middle = 1;
+}
+
+double SignSketch::factor() const {
+  return std::sqrt(kHalfPi) / static_cast<double>(rows_);
+}
+
+std::vector<float> SignSketch::Project(const float* q) const {
+  std::vector<float> projected(static_cast<size_t>(rows_));
+  MultiplyTransposed(transposed_.data(), rows_, dim_, q, projected.data());
+  return projected;
+}
+
+void SignSketch::Encode(const float* r, uint8_t* packed) const {
+  const std::vector<float> projected = Project(r);
+  std::vector<uint8_t> codes(static_cast<size_t>(blocks_ * kCodeBlock));
+  for (size_t i = 0; i < projected.size(); ++i) codes[i] = projected[i] >= 0 ? 1 : 0;
+  PackCodes(1, codes.data(), blocks_, packed);
+}
+
+void SignSketch::Decode(const uint8_t* packed, float* x) const {
+  std::vector<float> z(static_cast<size_t>(blocks_ * kCodeBlock));
+  DecodeGrid(grid_, packed, blocks_, z.data());
+  MultiplyTransposed(matrix_.data(), dim_, rows_, z.data(), x);
+  for (int64_t j = 0; j < dim_; ++j) x[j] *= static_cast<float>(factor());
+}
+
+SketchCode::SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options)
+    : VectorCode("qjl", dim), sketch_(dim, rows, options.rotation.seed) {}
+
+void SketchCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
+    StoreFactor(CheckedNorm(x.Row(i), dim(), first + i), "norm", first + i, codes + sketch_.bytes());
+    sketch_.Encode(x.Row(i), codes);
+  }
+}
+
+void SketchCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
+  for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
+    sketch_.Decode(codes, x);
+    for (int64_t j = 0; j < dim(); ++j) x[j] *= Norm(codes);
+  }
+}
+
+std::unique_ptr<VectorCode::Query> SketchCode::Prepare(const float* query) const {
+  return std::make_unique<SketchQuery>(*this, query);
+}
+
+ProdCode::ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options)
+    : VectorCode(std::move(name), dim), sketch_(dim, dim, options.rotation.seed ^ kResidualSeed) {
+  if (bits == 1) return;
+  const int64_t width = (dim + kCodeBlock - 1) / kCodeBlock * kCodeBlock;
+  mse_ = std::make_unique<GridCode>(this->name(), dim, LloydMaxGrid(width, bits - 1), Rounding::kNearest,
+                                    Scaling::kNorm, options);
+}
+
+// Codes, norm (with more than one bit; with one, gamma is the norm), signs, gamma.
+int64_t ProdCode::bytes() const {
+  return mse_bytes() + sketch_.bytes() + kFactorBytes;
+}
+
+float ProdCode::Norm(const uint8_t* code) const {
+  return mse_ ? mse_->Norm(code) : LoadFactor(code + sketch_.bytes());
+}
+
+void ProdCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  std::vector<float> residual(static_cast<size_t>(dim()));
+  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
+    std::fill(residual.begin(), residual.end(), 0.0f);
+    if (mse_) {
+      mse_->EncodeRows(x.Block(i, 0, 1, dim()), first + i, codes);
+      mse_->Decode(codes, 1, residual.data());
+    }
+    for (int64_t j = 0; j < dim(); ++j)
+      residual[static_cast<size_t>(j)] = x(i, j) - residual[static_cast<size_t>(j)];
+    sketch_.Encode(residual.data(), codes + mse_bytes());
+    StoreFactor(CheckedNorm(residual.data(), dim(), first + i), "residual norm", first + i,
+                codes + mse_bytes() + sketch_.bytes());
+  }
+}
+
+void ProdCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
+  std::vector<float> coarse(static_cast<size_t>(dim()));
+  for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
+    if (mse_) mse_->Decode(codes, 1, coarse.data());
+    sketch_.Decode(codes + mse_bytes(), x);
+    const float gamma = LoadFactor(codes + mse_bytes() + sketch_.bytes());
+    for (int64_t j = 0; j < dim(); ++j) x[j] = x[j] * gamma + coarse[static_cast<size_t>(j)];
+  }
+}
+
+std::unique_ptr<VectorCode::Query> ProdCode::Prepare(const float* query) const {
+  return std::make_unique<ProdQuery>(*this, query);
+}
+
+OutlierSplitCode::OutlierSplitCode(std::string name, int64_t dim, int bits, Estimator estimator,
+                                   const VectorCodeOptions& options)
+    : VectorCode(std::move(name), dim) {
+  if (dim < 4) Fail("{}: an outlier split of {} dimensions; at least 4 are needed", this->name(), dim);
+  fine_ = MakeTurboQuant(this->name(), dim / 4, bits + 1, estimator, Reseeded(options, kFineSeed));
+  coarse_ = MakeTurboQuant(this->name(), dim - dim / 4, bits, estimator, options);
+}
+
+void OutlierSplitCode::Train(MatrixView<const float> x, ThreadPool& pool) {
+  VectorCode::Train(x, pool);
+  if (x.rows == 0) Fail("{}: choosing its dimensions needs training vectors", name());
+  std::vector<double> square(static_cast<size_t>(dim()));
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t j = 0; j < dim(); ++j) square[static_cast<size_t>(j)] += double{x(i, j)} * x(i, j);
+  }
+  std::vector<float> order(square.size());
+  std::iota(order.begin(), order.end(), 0.0f);
+  std::stable_sort(order.begin(), order.end(), [&](float a, float b) {
+    return square[static_cast<size_t>(a)] > square[static_cast<size_t>(b)];
+  });
+  order.resize(static_cast<size_t>(dim() / 4));
+  std::sort(order.begin(), order.end());
+  SetParameters(order);
+}
+
+std::vector<float> OutlierSplitCode::Parameters() const {
+  return {fine_dims_.begin(), fine_dims_.end()};
+}
+
+void OutlierSplitCode::SetParameters(std::span<const float> parameters) {
+  std::vector<int64_t> fine, coarse;
+  for (const float p : parameters) {
+    if (!(p >= 0 && p < static_cast<float>(dim())) || p != std::floor(p) ||
+        (!fine.empty() && static_cast<int64_t>(p) <= fine.back())) {
+      Fail("{}: {} is no ascending list of dimensions below {}", name(), p, dim());
+    }
+    fine.push_back(static_cast<int64_t>(p));
+  }
+  if (static_cast<int64_t>(fine.size()) != fine_->dim())
+    Fail("{}: {} fine dimensions, {} are needed", name(), fine.size(), fine_->dim());
+  for (int64_t j = 0; j < dim(); ++j) {
+    if (!std::binary_search(fine.begin(), fine.end(), j)) coarse.push_back(j);
+  }
+  fine_dims_ = std::move(fine);
+  coarse_dims_ = std::move(coarse);
+}
+
+std::pair<std::vector<float>, std::vector<float>> OutlierSplitCode::Split(const float* x) const {
+  if (fine_dims_.empty()) Fail("{}: needs Train before it can encode or search", name());
+  std::pair<std::vector<float>, std::vector<float>> parts;
+  for (const int64_t j : fine_dims_) parts.first.push_back(x[j]);
+  for (const int64_t j : coarse_dims_) parts.second.push_back(x[j]);
+  return parts;
+}
+
+void OutlierSplitCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
+    const auto [fine, coarse] = Split(x.Row(i));
+    fine_->EncodeRows({fine.data(), 1, fine_->dim()}, first + i, codes);
+    coarse_->EncodeRows({coarse.data(), 1, coarse_->dim()}, first + i, codes + fine_->bytes());
+  }
+}
+
+void OutlierSplitCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
+  std::vector<float> fine(static_cast<size_t>(fine_->dim())), coarse(static_cast<size_t>(coarse_->dim()));
+  for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
+    fine_->Decode(codes, 1, fine.data());
+    coarse_->Decode(codes + fine_->bytes(), 1, coarse.data());
+    for (size_t j = 0; j < fine.size(); ++j) x[fine_dims_[j]] = fine[j];
+    for (size_t j = 0; j < coarse.size(); ++j) x[coarse_dims_[j]] = coarse[j];
+  }
+}
+
+std::unique_ptr<VectorCode::Query> OutlierSplitCode::Prepare(const float* query) const {
+  const auto [fine, coarse] = Split(query);
+  return std::make_unique<SplitQuery>(*this, SumOfSquares(query, dim()), fine_->Prepare(fine.data()),
+                                      coarse_->Prepare(coarse.data()));
+}
+
+float OutlierSplitCode::Norm(const uint8_t* code) const {
+  return std::hypot(fine_->Norm(code), coarse_->Norm(code + fine_->bytes()));
+}
+
+}  // namespace lowbit

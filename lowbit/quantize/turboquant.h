@@ -1,0 +1,106 @@
+// TurboQuant (Zandieh et al., ICLR 2026) and QJL (Zandieh et al., 2024): data-oblivious codes of vectors.
+//
+//   mse    u = x / ||x||, y = Pi u, c(y_j) the nearest Lloyd-Max level of the law of a coordinate;
+//          x^ = ||x|| Pi^T c(y). E <q, x^> = (1 - D) <q, x> over rotations.
+//   prod   u~ by mse with b - 1 bits; r = u - u~, gamma = ||r||, z = sign(S r), S of N(0, 1) entries:
+//          <q, x^> = ||x|| (<q, u~> + gamma sqrt(pi/2) / d <S q, z>), unbiased over S.
+//   QJL    the sketch alone: <q, x^> = ||x|| sqrt(pi/2) / m <S q, sign(S x)>, S (m, d).
+#pragma once
+
+#include "lowbit/quantize/grid_code.h"
+
+namespace lowbit {
+
+enum class Estimator : uint8_t { kMse, kDebiased, kRescaled, kProd };
+// "", "debiased", "rescaled", "prod": what follows the dash of a name.
+std::string_view SuffixOf(Estimator estimator);
+
+// 1 to 4 bits.
+std::unique_ptr<VectorCode> MakeTurboQuant(std::string name, int64_t dim, int bits, Estimator estimator,
+                                           const VectorCodeOptions& options);
+
+// The signs of a Gaussian sketch and what they estimate, of vectors of R^dim with `rows` sketch rows.
+class SignSketch {
+ public:
+  SignSketch(int64_t dim, int64_t rows, uint64_t seed);
+  int64_t bytes() const { return CodeBytes(1, blocks_); }
+  int64_t rows() const { return rows_; }
+  int64_t blocks() const { return blocks_; }
+  const Grid& grid() const { return grid_; }
+  // sign(S r), packed; sign(0) = +1.
+  void Encode(const float* r, uint8_t* packed) const;
+  // S q (rows).
+  std::vector<float> Project(const float* q) const;
+  // x (dim) = sqrt(pi/2) / rows S^T z.
+  void Decode(const uint8_t* packed, float* x) const;
+  // sqrt(pi/2) / rows: the factor of <S q, z>.
+  double factor() const;
+
+ private:
+  int64_t dim_, rows_, blocks_;
+  std::vector<float> matrix_, transposed_;  // S (rows, dim), S^T
+  Grid grid_;                               // levels +-1
+};
+
+// QJL: the sketch of the vector itself.
+class SketchCode : public VectorCode {
+ public:
+  SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options);
+  int64_t bytes() const override { return sketch_.bytes() + kFactorBytes; }
+  void Decode(const uint8_t* codes, int64_t n, float* x) const override;
+  std::unique_ptr<Query> Prepare(const float* query) const override;
+  void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
+  float Norm(const uint8_t* code) const override { return LoadFactor(code + sketch_.bytes()); }
+
+  const SignSketch& sketch() const { return sketch_; }
+
+ private:
+  SignSketch sketch_;
+};
+
+// prod: the mse code, the signs of the sketch of its residual, and gamma ||x||.
+class ProdCode : public VectorCode {
+ public:
+  ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options);
+  int64_t bytes() const override;
+  void Decode(const uint8_t* codes, int64_t n, float* x) const override;
+  std::unique_ptr<Query> Prepare(const float* query) const override;
+  void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
+  float Norm(const uint8_t* code) const override;
+
+  const GridCode* mse() const { return mse_.get(); }  // null with 1 bit: u~ = 0
+  const SignSketch& sketch() const { return sketch_; }
+
+ private:
+  int64_t mse_bytes() const { return mse_ ? mse_->bytes() : 0; }
+  std::unique_ptr<GridCode> mse_;
+  SignSketch sketch_;
+};
+
+// A quarter of the dimensions, those of the largest mean square in training, with bits + 1, the others with
+// `bits`; each part with its own rotation, norm and levels for its own number of dimensions.
+class OutlierSplitCode : public VectorCode {
+ public:
+  OutlierSplitCode(std::string name, int64_t dim, int bits, Estimator estimator,
+                   const VectorCodeOptions& options);
+  int64_t bytes() const override { return fine_->bytes() + coarse_->bytes(); }
+  void Train(MatrixView<const float> x, ThreadPool& pool) override;
+  // The numbers of the fine dimensions, ascending.
+  std::vector<float> Parameters() const override;
+  void SetParameters(std::span<const float> parameters) override;
+  void Decode(const uint8_t* codes, int64_t n, float* x) const override;
+  std::unique_ptr<Query> Prepare(const float* query) const override;
+  void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
+  float Norm(const uint8_t* code) const override;
+
+  const VectorCode& fine() const { return *fine_; }
+
+ private:
+  // (fine, coarse) parts of a vector. Throws before training.
+  std::pair<std::vector<float>, std::vector<float>> Split(const float* x) const;
+
+  std::vector<int64_t> fine_dims_, coarse_dims_;
+  std::unique_ptr<VectorCode> fine_, coarse_;
+};
+
+}  // namespace lowbit

@@ -1,0 +1,93 @@
+// Codes for vectors of R^d, each of a fixed number of bytes, and estimates of inner products with float
+// queries straight from the bytes: what an index or a key/value cache stores.
+//
+//   name                      bits a dimension        source
+//   tq1 ... tq4               b                       TurboQuant mse: x^ = ||x|| Pi^T c(Pi x / ||x||)
+//   tqB-debiased              b                       the same over 1 - D_b: unbiased over rotations
+//   tqB-rescaled              b                       the same times ||x||^2 / <x, x^>: unbiased as RaBitQ is
+//   tqB-prod                  b, 1 of them a sketch   TurboQuant prod: signs of a Gaussian sketch of the
+//   residual tq2.5, tq3.5 (-prod ...)  2.25, 3.25              a quarter of the dimensions one bit finer
+//   (needs Train) qjl                       1                       signs of a Gaussian sketch of x itself
+//   rabitq1 ... rabitq8       b                       RaBitQ: the grid point of largest cosine, rescaled
+//   trellis1 ... trellis4     b                       a bit-shift trellis code (kernel/code_scan.h), rescaled
+//
+// All but qjl rotate first (transform/rotation.h); dimensions are padded with zeros to a multiple of 32. A
+// vector's bytes are its codes and its factors in f16: a scale, and a norm where the scale does not give it
+// and L2 distances are wanted. The names are nominal; bits() counts every byte.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lowbit/base/matrix.h"
+#include "lowbit/base/thread_pool.h"
+#include "lowbit/transform/rotation.h"
+
+namespace lowbit {
+
+struct VectorCodeOptions {
+  RotationOptions rotation;
+  bool norms = true;    // store what squared distances need
+  bool center = false;  // Train takes the mean off (RaBitQ's centroid); kept once for all vectors
+};
+
+class VectorCode {
+ public:
+  // A query made ready for many codes. It refers to the code it was made by.
+  class Query {
+   public:
+    virtual ~Query() = default;
+    // estimates[i] ~ <query, x_i>, for n codes one after another.
+    virtual void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const = 0;
+    // estimates[i] ~ ||query - x_i||^2. Throws when the code stores no norms.
+    virtual void SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const;
+
+   protected:
+    Query(const VectorCode& code, double squared_norm) : code_(code), squared_norm_(squared_norm) {}
+    const VectorCode& code_;
+    double squared_norm_;
+  };
+
+  virtual ~VectorCode() = default;
+  const std::string& name() const { return name_; }
+  int64_t dim() const { return dim_; }
+  // Of one vector, factors included.
+  virtual int64_t bytes() const = 0;
+  double bits() const { return 8.0 * static_cast<double>(bytes()) / static_cast<double>(dim_); }
+
+  // Learns from x (n, d) what the code needs; most need nothing. What was learnt, for files.
+  virtual void Train(MatrixView<const float> x, ThreadPool& pool);
+  virtual std::vector<float> Parameters() const { return {}; }
+  virtual void SetParameters(std::span<const float> parameters);
+
+  // codes (n, bytes()) of x (n, d). Throws, naming the row, for NaN, infinities and norms beyond f16.
+  void Encode(MatrixView<const float> x, uint8_t* codes, ThreadPool& pool) const;
+  // x (n, d) as the code means it: InnerProducts estimates <query, decoded>, up to the rounding of the query
+  // to 8 bits.
+  virtual void Decode(const uint8_t* codes, int64_t n, float* x) const = 0;
+  virtual std::unique_ptr<Query> Prepare(const float* query) const = 0;
+
+  // One slice of Encode on the calling thread; `first` is its first row's number for messages.
+  virtual void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const = 0;
+  // ||x|| as stored with a code. Throws when the code stores no norms.
+  virtual float Norm(const uint8_t* code) const = 0;
+
+ protected:
+  VectorCode(std::string name, int64_t dim) : name_(std::move(name)), dim_(dim) {}
+
+ private:
+  std::string name_;
+  int64_t dim_;
+};
+
+// The code of that name for dim >= 1 dimensions. Throws UsageError, listing the names, for any other name.
+std::unique_ptr<VectorCode> MakeVectorCode(std::string_view name, int64_t dim,
+                                           const VectorCodeOptions& options = {});
+// Every name MakeVectorCode knows.
+std::vector<std::string> VectorCodeNames();
+
+}  // namespace lowbit
