@@ -67,8 +67,9 @@ constexpr int kAhead = 512;
 // The numbers of one panel, read in order.
 template <int kBits, ScaleKind kScale, OffsetKind kOffset>
 struct NumberStream {
-  // NumbersShareByte of the format: `scale` is the stream of both.
-  static constexpr bool kJoined = kBits == 2 && kOffset == OffsetKind::kSuperMin;
+  // `scale` is the stream of both numbers.
+  static constexpr bool kJoined =
+      NumbersShareByte(IntegerFormat{.bits = kBits, .scale = kScale, .offset = kOffset});
   static constexpr bool kHasOffset = kOffset != OffsetKind::kCentre && !kJoined;
   const uint8_t *scale, *offset, *super, *super_min;
   Floats d, d_min;
