@@ -152,8 +152,8 @@ PackedLayout::PackedLayout(const IntegerFormat& format, int64_t rows, int64_t co
   };
   codes = section(static_cast<size_t>(panels * tiles) * 64 * format.bits);
   scale = section(per_group * (two_level ? 1 : 2));
-  offset = section(
-      format.offset == OffsetKind::kCentre ? 0 : per_group * (format.offset == OffsetKind::kMinF16 ? 2 : 1));
+  const bool no_offset = format.offset == OffsetKind::kCentre || NumbersShareByte(format);
+  offset = section(no_offset ? 0 : per_group * (format.offset == OffsetKind::kMinF16 ? 2 : 1));
   super = section(two_level ? per_super * 2 : 0);
   super_min = section(format.offset == OffsetKind::kSuperMin ? per_super * 2 : 0);
   bytes = at;

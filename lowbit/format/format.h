@@ -43,6 +43,12 @@ struct IntegerFormat {
   bool operator==(const IntegerFormat&) const = default;
 };
 
+// True where the two numbers of a group, sub-scale and sub-minimum, have 4 bits each (2-bit codes: Q2_K) and
+// share a byte. Two bytes for 16 codes of 2 bits would be a fifth more to read.
+constexpr bool NumbersShareByte(const IntegerFormat& format) {
+  return format.bits == 2 && format.offset == OffsetKind::kSuperMin;
+}
+
 // What a matrix may be stored as: plain floats or packed integers.
 using Format = std::variant<DType, IntegerFormat>;
 
@@ -64,8 +70,9 @@ std::string NameOf(const IntegerFormat& format);
 // 3 = 2-bit plane (low) + 1-bit plane (high), 5 = 4 + 1, 6 = 4 + 2. A tile is 64 * bits bytes, planes low to
 // high.
 //   codes:      [rows/16][cols/32] tiles
-//   scale:      [rows/16][groups][16] f16 (kF16) or int8 (kSuper)
-//   offset:     [rows/16][groups][16] uint8 (kZeroPoint, kSuperMin) or f16 (kMinF16); absent for kCentre
+//   scale:      [rows/16][groups][16] f16 (kF16) or int8 (kSuper); sub + 16 submin where NumbersShareByte
+//   offset:     [rows/16][groups][16] uint8 (kZeroPoint, kSuperMin) or f16 (kMinF16); empty for kCentre and
+//               where NumbersShareByte
 //   super:      [rows/16][cols/256][16] f16 d (kSuper)
 //   super_min:  [rows/16][cols/256][16] f16 dmin (kSuperMin)
 struct PackedLayout {
@@ -101,7 +108,8 @@ struct QuantizedMatrix {
   void DequantizeRow(int64_t r, float* out) const;
 };
 
-// The packed form of `matrix`, layout.bytes long. Padding codes are 0 and padding scales are 0.
+// The packed form of `matrix`, layout.bytes long. Padding codes are 0 and padding scales are 0. Throws Error
+// where NumbersShareByte and a sub-scale or sub-minimum is not in 0..15.
 std::vector<uint8_t> Pack(const QuantizedMatrix& matrix);
 // The inverse, for tests, export and re-quantization. Throws Error when the size is wrong.
 QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,

@@ -85,6 +85,29 @@ void Deinterleave(const uint8_t* from, int64_t rows, int64_t n, std::vector<T>& 
   }
 }
 
+// sub_scale + 16 zero of every group.
+std::vector<uint8_t> JoinNumbers(const QuantizedMatrix& m) {
+  std::vector<uint8_t> joined(m.sub_scale.size());
+  for (size_t i = 0; i < joined.size(); ++i) {
+    const int scale = m.sub_scale[i], minimum = m.zero[i];
+    if (scale < 0 || scale > 15 || minimum > 15) {
+      Fail("packed matrix {}: a sub-scale of {} with a sub-minimum of {}; both must be in 0..15",
+           NameOf(m.format), scale, minimum);
+    }
+    joined[i] = static_cast<uint8_t>(scale | minimum << 4);
+  }
+  return joined;
+}
+
+void SplitNumbers(const std::vector<uint8_t>& joined, QuantizedMatrix& m) {
+  m.sub_scale.resize(joined.size());
+  m.zero.resize(joined.size());
+  for (size_t i = 0; i < joined.size(); ++i) {
+    m.sub_scale[i] = static_cast<int8_t>(joined[i] & 15);
+    m.zero[i] = joined[i] >> 4;
+  }
+}
+
 }  // namespace
 
 std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
@@ -105,15 +128,16 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
       }
     }
   });
-  if (m.format.scale == ScaleKind::kF16) {
-    Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
-  } else {
-    Interleave(m.sub_scale, m.rows, layout.groups, bytes.data() + layout.scale);
+  const bool two_level = m.format.scale == ScaleKind::kSuper, joined = NumbersShareByte(m.format);
+  if (!two_level) Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
+  if (joined) Interleave(JoinNumbers(m), m.rows, layout.groups, bytes.data() + layout.scale);
+  if (two_level) {
+    if (!joined) Interleave(m.sub_scale, m.rows, layout.groups, bytes.data() + layout.scale);
     Interleave(m.super, m.rows, layout.supers, bytes.data() + layout.super);
   }
   if (m.format.offset == OffsetKind::kMinF16)
     Interleave(m.min, m.rows, layout.groups, bytes.data() + layout.offset);
-  if (m.format.offset == OffsetKind::kZeroPoint || m.format.offset == OffsetKind::kSuperMin) {
+  if (m.format.offset == OffsetKind::kZeroPoint || (m.format.offset == OffsetKind::kSuperMin && !joined)) {
     Interleave(m.zero, m.rows, layout.groups, bytes.data() + layout.offset);
   }
   if (m.format.offset == OffsetKind::kSuperMin) {
@@ -148,14 +172,19 @@ QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, 
       m.codes[r * cols + c] = static_cast<uint8_t>(code);
     }
   }
-  if (format.scale == ScaleKind::kF16) {
-    Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale);
-  } else {
-    Deinterleave(bytes + layout.scale, rows, layout.groups, m.sub_scale);
+  const bool two_level = format.scale == ScaleKind::kSuper, joined = NumbersShareByte(format);
+  if (!two_level) Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale);
+  if (joined) {
+    std::vector<uint8_t> numbers;
+    Deinterleave(bytes + layout.scale, rows, layout.groups, numbers);
+    SplitNumbers(numbers, m);
+  }
+  if (two_level) {
+    if (!joined) Deinterleave(bytes + layout.scale, rows, layout.groups, m.sub_scale);
     Deinterleave(bytes + layout.super, rows, layout.supers, m.super);
   }
   if (format.offset == OffsetKind::kMinF16) Deinterleave(bytes + layout.offset, rows, layout.groups, m.min);
-  if (format.offset == OffsetKind::kZeroPoint || format.offset == OffsetKind::kSuperMin) {
+  if (format.offset == OffsetKind::kZeroPoint || (format.offset == OffsetKind::kSuperMin && !joined)) {
     Deinterleave(bytes + layout.offset, rows, layout.groups, m.zero);
   }
   if (format.offset == OffsetKind::kSuperMin)

@@ -65,8 +65,12 @@ struct HalfSums {
 constexpr int kAhead = 512;
 
 // The numbers of one panel, read in order.
-template <ScaleKind kScale, OffsetKind kOffset>
+template <int kBits, ScaleKind kScale, OffsetKind kOffset>
 struct NumberStream {
+  // `scale` is the stream of both numbers.
+  static constexpr bool kJoined =
+      NumbersShareByte(IntegerFormat{.bits = kBits, .scale = kScale, .offset = kOffset});
+  static constexpr bool kHasOffset = kOffset != OffsetKind::kCentre && !kJoined;
   const uint8_t *scale, *offset, *super, *super_min;
   Floats d, d_min;
 
@@ -81,23 +85,25 @@ struct NumberStream {
   // Blocks of 128 columns come in pairs under one super-scale.
   HWY_INLINE void StartBlock(int64_t block) {
     __builtin_prefetch(scale + kAhead);
-    if constexpr (kOffset != OffsetKind::kCentre) __builtin_prefetch(offset + kAhead);
+    if constexpr (kHasOffset) __builtin_prefetch(offset + kAhead);
     if constexpr (kScale == ScaleKind::kSuper) d = LoadF16(super + block / 2 * 32);
     if constexpr (kOffset == OffsetKind::kSuperMin) d_min = LoadF16(super_min + block / 2 * 32);
   }
   HWY_INLINE Floats Scale() const {
+    if constexpr (kJoined) return Mul(d, LoadU4<0>(scale));
     if constexpr (kScale == ScaleKind::kSuper) return Mul(d, LoadI8(scale));
     return LoadF16(scale);
   }
   // What multiplies the bias of MakeDecodeBias.
   HWY_INLINE Floats Minimum(const Floats& s) const {
     if constexpr (kOffset == OffsetKind::kZeroPoint) return Mul(s, LoadU8(offset));
+    if constexpr (kJoined) return Mul(d_min, LoadU4<4>(scale));
     if constexpr (kOffset == OffsetKind::kSuperMin) return Mul(d_min, LoadU8(offset));
     return LoadF16(offset);
   }
   HWY_INLINE void NextGroup() {
     scale += kScale == ScaleKind::kF16 ? 32 : 16;
-    offset += kOffset == OffsetKind::kMinF16 ? 32 : 16;
+    if constexpr (kHasOffset) offset += kOffset == OffsetKind::kMinF16 ? 32 : 16;
   }
 };
 
@@ -127,7 +133,7 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
   const uint8_t* codes = w.bytes + w.layout.codes + panel * w.layout.tiles * 64 * kBits;
 
   for (; panel < end; ++panel) {
-    NumberStream<kScale, kOffset> numbers(w, panel);
+    NumberStream<kBits, kScale, kOffset> numbers(w, panel);
     const int8_t* q = x.codes(token);
     const float* x_scale = x.scales(token);
     const int32_t* unit_bias = bias;

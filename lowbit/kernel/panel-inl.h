@@ -166,6 +166,17 @@ HWY_INLINE Floats LoadI8(const uint8_t* p) {
   LOWBIT_PARTS(i) r.v[i] = hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)));
   return r;
 }
+// The low (kShift 0) or high (kShift 4) 4 bits of 16 bytes.
+template <int kShift>
+HWY_INLINE Floats LoadU4(const uint8_t* p) {
+  const hn::Rebind<uint8_t, DI> small;
+  Floats r;
+  LOWBIT_PARTS(i) {
+    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
+    r.v[i] = hn::ConvertTo(DF(), kShift == 4 ? hn::ShiftRight<4>(byte) : hn::And(byte, hn::Set(DI(), 15)));
+  }
+  return r;
+}
 template <int kByte>
 HWY_INLINE Floats ByteToFloats(const Bytes& b) {
   Floats r;

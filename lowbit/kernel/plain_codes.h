@@ -51,6 +51,12 @@ inline GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t group)
     return F16ToFloat(bits);
   };
   GroupNumbers n{};
+  if (NumbersShareByte(f)) {
+    const int numbers = m.bytes[l.scale + at];
+    n.scale = half(l.super, super) * static_cast<float>(numbers & 15);
+    n.offset = -(half(l.super_min, super) * static_cast<float>(numbers >> 4));
+    return n;
+  }
   n.scale = f.scale == ScaleKind::kF16 ? half(l.scale, at)
                                        : half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + at]);
   switch (f.offset) {

@@ -20,7 +20,9 @@ HWY_INLINE Floats ScaleOf(const PackedMatrix& w, int64_t panel, int64_t group) {
   const int64_t at = panel * w.layout.groups + group;
   if (w.format.scale == ScaleKind::kF16) return LoadF16(w.bytes + w.layout.scale + at * 32);
   const int64_t super = panel * w.layout.supers + group * w.format.group / kSuperColumns;
-  return Mul(LoadF16(w.bytes + w.layout.super + super * 32), LoadI8(w.bytes + w.layout.scale + at * 16));
+  const uint8_t* sub = w.bytes + w.layout.scale + at * 16;
+  return Mul(LoadF16(w.bytes + w.layout.super + super * 32),
+             NumbersShareByte(w.format) ? LoadU4<0>(sub) : LoadI8(sub));
 }
 
 // The zero points of kZeroPoint, or the minima of kMinF16 and kSuperMin (negative of dmin * submin).
@@ -37,8 +39,9 @@ HWY_INLINE Floats OffsetOf(const PackedMatrix& w, int64_t panel, int64_t group) 
       break;
   }
   const int64_t super = panel * w.layout.supers + group * w.format.group / kSuperColumns;
-  return Negate(
-      Mul(LoadF16(w.bytes + w.layout.super_min + super * 32), LoadU8(w.bytes + w.layout.offset + at * 16)));
+  const Floats sub = NumbersShareByte(w.format) ? LoadU4<4>(w.bytes + w.layout.scale + at * 16)
+                                                : LoadU8(w.bytes + w.layout.offset + at * 16);
+  return Negate(Mul(LoadF16(w.bytes + w.layout.super_min + super * 32), sub));
 }
 
 // scale[u][16] and, unless the format is centred, minimum[u][16] for `count` units of `panel` from `unit` on:

@@ -112,8 +112,9 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
   const std::string where = file_->Where();
   if (!Is(*file_)) Fail("{}: not a lowbit file (no lowbit.version in its metadata)", where);
   const std::string& version = file_->metadata().at("lowbit.version");
-  if (version != kBundleVersion)
-    Fail("{}: version {} of lowbit's format; this program reads {}", where, version, kBundleVersion);
+  const bool first = version == "1";
+  if (version != kBundleVersion && !first)
+    Fail("{}: version {} of lowbit's format; this program reads 1 and {}", where, version, kBundleVersion);
   const json networks = ParseMetadata(*file_, "lowbit.networks");
   if (!networks.contains("main") || networks["main"].value("builder", "") != "llama") {
     Fail("{}: it holds no network \"main\" built by \"llama\"", where);
@@ -129,6 +130,12 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
     } catch (const std::exception& error) {
       Fail("{}: the format of tensor {} is not understood ({}): {}", where, name, described.dump(),
            error.what());
+    }
+    if (first && NumbersShareByte(entry.format)) {
+      Fail(
+          "{}: tensor {} is {} as version 1 of lowbit's format stored it, which version {} does not read; "
+          "quantize the model again",
+          where, name, NameOf(entry.format), kBundleVersion);
     }
     const PackedLayout layout(entry.format, entry.rows, entry.cols);
     const TensorView view = file_->Get(name);

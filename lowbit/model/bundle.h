@@ -1,6 +1,6 @@
 // lowbit's own file: one safetensors file, so that any safetensors reader opens it (docs/file-format.md).
 //
-//   __metadata__  lowbit.version   "1"
+//   __metadata__  lowbit.version   "2"
 //                 lowbit.networks  {"main": {"builder": "llama", "config": {config.json}}}
 //                 lowbit.formats   {"<tensor>": {"format": "int4-g64", "shape": [out, in]}}
 //                 lowbit.history   how the file was made
@@ -24,7 +24,8 @@
 
 namespace lowbit {
 
-inline constexpr std::string_view kBundleVersion = "1";
+// Version 1 is read too, but for q2_k, whose sub-scales and sub-minima had a byte each there.
+inline constexpr std::string_view kBundleVersion = "2";
 
 struct PackedEntry {
   IntegerFormat format;

@@ -79,7 +79,8 @@ class RandomWeights : public Weights {
       if (f->scale == ScaleKind::kF16) {
         fill16(layout.scale, layout.offset, step);
       } else {
-        std::memset(owner->data() + layout.scale, sub, layout.offset - layout.scale);
+        std::memset(owner->data() + layout.scale, NumbersShareByte(*f) ? sub | sub << 4 : sub,
+                    layout.offset - layout.scale);
         fill16(layout.super, layout.super_min, step / static_cast<float>(sub));
       }
       if (f->offset == OffsetKind::kMinF16) fill16(layout.offset, layout.super, -spread);

@@ -18,10 +18,11 @@ QuantizedMatrix RandomMatrix(const IntegerFormat& format, int64_t rows, int64_t 
   fill(m.codes, rows * cols, uint64_t{1} << format.bits);
   if (format.scale == ScaleKind::kF16) fill(m.scale, rows * m.groups(), 0x7bff);
   if (format.scale == ScaleKind::kSuper)
-    fill(m.sub_scale, rows * m.groups(), 256), fill(m.super, rows * m.supers(), 0x7bff);
+    fill(m.sub_scale, rows * m.groups(), NumbersShareByte(format) ? 16 : 256),
+        fill(m.super, rows * m.supers(), 0x7bff);
   if (format.offset == OffsetKind::kMinF16) fill(m.min, rows * m.groups(), 0x7bff);
   if (format.offset == OffsetKind::kZeroPoint || format.offset == OffsetKind::kSuperMin) {
-    fill(m.zero, rows * m.groups(), uint64_t{1} << format.bits);
+    fill(m.zero, rows * m.groups(), NumbersShareByte(format) ? 16 : uint64_t{1} << format.bits);
   }
   if (format.offset == OffsetKind::kSuperMin) fill(m.super_min, rows * m.supers(), 0x7bff);
   return m;
@@ -74,7 +75,26 @@ TEST(Packing, BitsAreThoseOfTheLayout) {
   EXPECT_DOUBLE_EQ(bits("int4-g32"), 4.5);
   EXPECT_DOUBLE_EQ(bits("int4-g128-asym"), 4 + 24.0 / 128);
   EXPECT_DOUBLE_EQ(bits("int3-g64"), 3.25);
+  // The block types of GGUF: those whose numbers have 4 or 8 bits take what they take there, numbers of 6
+  // bits are kept as bytes.
+  EXPECT_DOUBLE_EQ(bits("q2_k"), 2.625);
+  EXPECT_DOUBLE_EQ(bits("q3_k"), 3.4375 + 0.125);
+  EXPECT_DOUBLE_EQ(bits("q4_k"), 4.5 + 0.125);
+  EXPECT_DOUBLE_EQ(bits("q5_k"), 5.5 + 0.125);
   EXPECT_DOUBLE_EQ(bits("q6_k"), 6.5625);
+}
+
+TEST(Packing, NumbersThatShareAByteMustFit) {
+  const auto format = std::get<IntegerFormat>(ParseFormat("q2_k"));
+  const QuantizedMatrix good = RandomMatrix(format, 20, 256, 3);
+  for (const int wrong : {-1, 16, 127}) {
+    QuantizedMatrix m = good;
+    m.sub_scale[7] = static_cast<int8_t>(wrong);
+    EXPECT_THROW(Pack(m), Error);
+    m = good;
+    m.zero[7] = static_cast<uint8_t>(wrong);
+    EXPECT_THROW(Pack(m), Error);
+  }
 }
 
 TEST(Packing, ASizeThatDoesNotFitIsRefused) {

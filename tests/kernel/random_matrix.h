@@ -51,13 +51,13 @@ inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows
   if (format.scale == ScaleKind::kF16) {
     halves(m.scale, m.groups(), 0.02f);
   } else {
-    bytes(m.sub_scale, m.groups(), 256);
+    bytes(m.sub_scale, m.groups(), NumbersShareByte(format) ? 16 : 256);
     halves(m.super, m.supers(), 0.0005f);
   }
   if (format.offset == OffsetKind::kMinF16) halves(m.min, m.groups(), 0.1f);
   if (format.offset == OffsetKind::kZeroPoint) bytes(m.zero, m.groups(), uint64_t{1} << format.bits);
   if (format.offset == OffsetKind::kSuperMin) {
-    bytes(m.zero, m.groups(), 64);
+    bytes(m.zero, m.groups(), NumbersShareByte(format) ? 16 : 64);
     halves(m.super_min, m.supers(), 0.002f);
   }
   return m;
