@@ -62,17 +62,23 @@ constexpr Row kCaches[] = {
     {"KEYS/VALUES", "two of these, for example tq4/tq3"},
 };
 
+constexpr Row kCodes[] = {
+    {"tqB, tqB-debiased, tqB-rescaled", "TurboQuant of 1 to 4 bits: rotated, Lloyd-Max levels; three scales"},
+    {"tqB-prod", "TurboQuant of B - 1 bits and the signs of a Gaussian sketch of the residual"},
+    {"tq2.5, tq3.5", "TurboQuant with a quarter of the dimensions one bit finer (learns which)"},
+    {"rabitqB", "RaBitQ of 1 to 8 bits: the uniform grid's point of the largest cosine, rescaled"},
+    {"trellisB", "bit-shift trellis codes of 1 to 4 bits, rescaled: the closest at equal bytes"},
+    {"qjl", "the signs of a Gaussian sketch"},
+};
+
 struct Section {
   const char* name;
   std::span<const Row> rows;
 };
 
 int Run(const std::string& what, const Common& common) {
-  const Section sections[] = {{"formats", kFormats},
-                              {"alphabets", kAlphabets},
-                              {"methods", kMethods},
-                              {"families", kFamilies},
-                              {"caches", kCaches}};
+  const Section sections[] = {{"formats", kFormats},   {"alphabets", kAlphabets}, {"methods", kMethods},
+                              {"families", kFamilies}, {"caches", kCaches},       {"codes", kCodes}};
   nlohmann::json json = nlohmann::json::object();
   bool known = what.empty() || what == "kernels";
   for (const Section& section : sections) {
@@ -88,7 +94,8 @@ int Run(const std::string& what, const Common& common) {
     fmt::print("{}\n", table.ToText());
   }
   if (!known)
-    FailUsage("\"{}\" is not a list; known: formats, alphabets, methods, families, caches, kernels", what);
+    FailUsage("\"{}\" is not a list; known: formats, alphabets, methods, families, caches, codes, kernels",
+              what);
   if (what.empty() || what == "kernels") {
     if (common.json) {
       json["kernels"] = {{"target", KernelTargetName()}};
@@ -104,7 +111,9 @@ int Run(const std::string& what, const Common& common) {
 
 Action AddList(CLI::App& app, Common& common) {
   auto what = std::make_shared<std::string>();
-  app.add_option("WHAT", *what, "formats, alphabets, methods, families, caches or kernels (default: all)");
+  app.add_option(
+      "WHAT", *what,
+      "formats, alphabets, methods, families, caches, codes (of vectors) or kernels (default: all)");
   return [what, &common] { return Run(*what, common); };
 }
 

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "lowbit/base/error.h"
+#include "lowbit/report/table.h"
 #include "reproduce/claim.h"
 
 namespace lowbit::cli {
@@ -33,11 +34,26 @@ int Run(const Options& o, const Common& common) {
                           {"expected", c.expected},
                           {"holds", c.holds}});
       }
-      json.push_back(
-          {{"system", name}, {"model", outcome.model}, {"text", outcome.text}, {"claims", claims}});
+      nlohmann::json measurements = nlohmann::json::array();
+      for (const auto& row : outcome.rows) {
+        nlohmann::json& object = measurements.emplace_back(nlohmann::json::object());
+        for (size_t i = 0; i < row.size(); ++i) object[outcome.header[i]] = row[i];
+      }
+      json.push_back({{"system", name},
+                      {"model", outcome.model},
+                      {"text", outcome.text},
+                      {"claims", claims},
+                      {"measurements", measurements}});
       continue;
     }
-    fmt::print("{} on {}, text {}\n\n", name, outcome.model, outcome.text);
+    fmt::print("{} on {}{}\n\n", name, outcome.model, outcome.text.empty() ? "" : ", text " + outcome.text);
+    if (!outcome.rows.empty()) {
+      std::vector<report::Column> columns;
+      for (size_t i = 0; i < outcome.header.size(); ++i) columns.push_back({outcome.header[i]});
+      report::Table table(columns);
+      for (const auto& row : outcome.rows) table.AddRow({row.begin(), row.end()});
+      fmt::print("{}\n", table.ToText());
+    }
     for (const reproduce::Claim& c : outcome.claims) {
       fmt::print("{} {}. {}\n     measured: {}\n     expected: {}\n", c.holds ? "✓" : "✗", c.id, c.text,
                  c.measured, c.expected);
@@ -53,8 +69,8 @@ int Run(const Options& o, const Common& common) {
 
 Action AddReproduce(CLI::App& app, Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("SYSTEM", o->system, "gptq, or all")->required();
-  app.add_option("--data", o->reproduce.data, "Folder of models and texts")->required();
+  app.add_option("SYSTEM", o->system, "gptq, turboquant, or all")->required();
+  app.add_option("--data", o->reproduce.data, "Folder of models, texts and vectors")->required();
   app.add_option("--model", o->reproduce.model,
                  "Model to measure on (default: the first of the data folder)");
   app.add_option("--seeds", o->reproduce.seeds, "Calibration seeds")

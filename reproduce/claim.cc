@@ -10,7 +10,8 @@ bool Outcome::holds() const {
 }
 
 const std::vector<std::pair<std::string, System>>& Systems() {
-  static const std::vector<std::pair<std::string, System>> kSystems = {{"gptq", ReproduceGptq}};
+  static const std::vector<std::pair<std::string, System>> kSystems = {{"gptq", ReproduceGptq},
+                                                                       {"turboquant", ReproduceTurboQuant}};
   return kSystems;
 }
 

@@ -1,4 +1,4 @@
-// The claims of a system's card, measured on a trained model.
+// The claims of a system's card, measured on trained models and real data.
 #pragma once
 
 #include <filesystem>
@@ -23,8 +23,11 @@ struct Options {
 };
 
 struct Outcome {
-  std::string system, model, text;
+  std::string system, model, text = {};  // text: empty where none was scored
   std::vector<Claim> claims;
+  // What was measured on the way, where a table says more than sentences; may be empty.
+  std::vector<std::string> header = {};
+  std::vector<std::vector<std::string>> rows = {};
   bool holds() const;
 };
 
@@ -33,5 +36,6 @@ using System = std::function<Outcome(const Options&, ThreadPool&)>;
 const std::vector<std::pair<std::string, System>>& Systems();
 
 Outcome ReproduceGptq(const Options& options, ThreadPool& pool);
+Outcome ReproduceTurboQuant(const Options& options, ThreadPool& pool);
 
 }  // namespace lowbit::reproduce

@@ -106,7 +106,6 @@ void Search(const Alphabet& alphabet, const float* y, int64_t steps, uint8_t* co
         for (int s = 1; s < kStates; ++s) least = hn::Min(least, hn::Load(di, after + s * kRings));
         least = hn::AndNot(hn::Set(di, (1 << kBits) - 1), least);
         for (int s = 0; s < kStates; ++s) {
-          // Impossible states stay so without wandering up.
           const auto sum = hn::Sub(hn::Load(di, after + s * kRings), least);
           hn::Store(sum, di, after + s * kRings);
         }
@@ -191,7 +190,7 @@ template <int kBits>
 void RankPackBlocks(const float* x, int64_t blocks, float scale, const float* threshold, uint8_t* packed) {
   const DF d;
   const DI di;
-  const hn::CappedTag<uint8_t, 8> db;
+  const hn::Rebind<uint8_t, DI> db;
   const Tree tree = MakeTree(threshold, kBits);
   const auto s = hn::Set(d, scale);
   for (int64_t b = 0; b < blocks; ++b, x += kCodeBlock, packed += 4 * kBits) {
