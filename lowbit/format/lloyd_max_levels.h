@@ -1,9 +1,5 @@
-// The levels that minimise the squared error of a known law (Lloyd 1957/82, Max 1960), of unit variance:
-//
-//   level_i = E[x | x in cell i],   thresholds at the midpoints.
-//
-// For log-concave densities (all below) this point is unique. Found by Newton's method on the tridiagonal
-// system, from Lloyd's iteration on the compander's levels.
+// The laws that alphabets are named after, and the levels that minimise their squared error in f32
+// (lloyd_max.h has the method).
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
-#include "lowbit/quantize/lloyd_max.h"
+#include "lowbit/format/lloyd_max.h"
 
 namespace lowbit {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lowbit/base/error.h"
-#include "lowbit/quantize/lloyd_max.h"
+#include "lowbit/format/lloyd_max.h"
 #include "lowbit/transform/normal.h"
 
 namespace lowbit {

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "lowbit/base/error.h"
+#include "lowbit/format/lloyd_max.h"
 #include "lowbit/kernel/targets.h"
 #include "lowbit/quantize/grid_code.h"
-#include "lowbit/quantize/lloyd_max.h"
 #include "lowbit/quantize/trellis_codebook.h"
 #include "lowbit/quantize/turboquant.h"
 #include "lowbit/transform/normal.h"

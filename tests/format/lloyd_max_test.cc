@@ -1,4 +1,4 @@
-#include "lowbit/quantize/lloyd_max.h"
+#include "lowbit/format/lloyd_max.h"
 
 #include <gtest/gtest.h>
 
