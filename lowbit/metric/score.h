@@ -15,7 +15,7 @@ namespace lowbit {
 enum class Scoring : uint8_t {
   kDocuments,  // each entry alone after its start token; every token of the entry is scored
   kLlamaCpp,   // the text in non-overlapping windows; the first token of a window is replaced by BOS when the
-              // model adds one; only the second half of a window is scored
+               // model adds one; only the second half of a window is scored
 };
 enum class LongEntries : uint8_t { kCut, kSkip };  // entries longer than the context: in pieces, or left out
 
@@ -38,10 +38,6 @@ struct Windows {
   std::vector<Window> windows;
   int64_t left_out = 0;  // entries that were too long or empty
 };
-
-// The entries of a text file (one entry) or of a JSON array of strings. Throws Error when the file is
-// neither, is empty, or is not UTF-8 (naming the byte).
-std::vector<std::string> ReadEntries(const std::filesystem::path& path);
 
 // Throws Error when nothing is left to score.
 Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
