@@ -40,7 +40,10 @@ BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> s
       sequences_(std::move(sequences)),
       width_(model.config.width) {
   for (const Cut& cut : Partition(*model.graph)) {
-    if (cut.block < 0) continue;
+    if (cut.block < 0) {
+      tail_ = cut;
+      continue;
+    }
     if (cut.live_in.size() != 1 || cut.live_out.size() != 1) {
       Fail("block {} exchanges {} and {} values with its neighbours; streaming needs one each", cut.block,
            cut.live_in.size(), cut.live_out.size());
@@ -81,15 +84,24 @@ void BlockStream::Unload(int index) {
 }
 
 void BlockStream::Observe(int index, int last_node, const Observer& observer) {
-  RunAll(index, last_node + 1, &observer, false);
+  RunAll(blocks_[index], last_node + 1, &observer, Output::kDropped);
 }
 
-void BlockStream::Advance(int index) {
-  RunAll(index, blocks_[index].last, nullptr, true);
+void BlockStream::Advance(int index, const Observer* observer) {
+  RunAll(blocks_[index], blocks_[index].last, observer, Output::kKept);
 }
 
-void BlockStream::RunAll(int index, int last, const Observer* observer, bool keep_output) {
-  const Cut& cut = blocks_[index];
+bool BlockStream::ObserveHead(const Observer& observer) {
+  const Graph& graph = executor_.graph();
+  const int head = tail_.last - 1;
+  if (tail_.first < blocks_.back().last || graph.nodes[head].op != Op::kLinear) return false;
+  executor_.Load(*weights_, tail_.first, head);
+  RunAll(tail_, head, &observer, Output::kShown);
+  executor_.Unload(tail_.first, head);
+  return true;
+}
+
+void BlockStream::RunAll(const Cut& cut, int last, const Observer* observer, Output output) {
   for (size_t i = 0; i < sequences_.size();) {
     CheckInterrupt();
     size_t j = i;
@@ -113,7 +125,8 @@ void BlockStream::RunAll(int index, int last, const Observer* observer, bool kee
       (*observer)(node, x, n, count);
     };
     executor_.Run(cut.first, last, segments, {}, observer != nullptr ? &watch : nullptr);
-    if (keep_output) std::memcpy(hidden, executor_.ValueData(cut.live_out[0]), bytes);
+    if (output == Output::kKept) std::memcpy(hidden, executor_.ValueData(cut.live_out[0]), bytes);
+    if (output == Output::kShown) watch(last, executor_.ValueData(executor_.graph().nodes[last].in[0]), rows);
     i = j;
   }
 }

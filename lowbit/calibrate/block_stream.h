@@ -45,14 +45,21 @@ class BlockStream {
   using Observer = std::function<void(int node, const float* x, int64_t rows, int64_t sequences)>;
   void Observe(int index, int last_node, const Observer& observer);
   // Runs the whole block with the matrices that are set now: its outputs are the next block's inputs.
-  void Advance(int index);
+  // `observer`, if not null, sees the inputs on the way.
+  void Advance(int index, const Observer* observer = nullptr);
+  // After the last Advance: loads and runs the nodes behind the blocks up to the head, and shows its input.
+  // The head's own product is not made. Returns false when the network has no head.
+  bool ObserveHead(const Observer& observer);
 
  private:
-  void RunAll(int index, int last, const Observer* observer, bool keep_output);
+  // Where the result of a pass over the nodes [cut.first, last) goes.
+  enum class Output { kDropped, kKept, kShown };
+  void RunAll(const Cut& cut, int last, const Observer* observer, Output output);
 
   Executor executor_;
   std::shared_ptr<const Weights> weights_;
   std::vector<Cut> blocks_;
+  Cut tail_{};  // the nodes behind the blocks
   std::vector<std::vector<int32_t>> sequences_;
   std::vector<int64_t> offset_;  // first row of each sequence in hidden_
   int64_t tokens_ = 0, width_ = 0;
