@@ -20,6 +20,7 @@ struct Common {
 using Action = std::function<int()>;
 
 Action AddQuantize(CLI::App& app, Common& common);
+Action AddImatrix(CLI::App& app, Common& common);
 Action AddEval(CLI::App& app, Common& common);
 Action AddGenerate(CLI::App& app, Common& common);
 Action AddInspect(CLI::App& app, Common& common);

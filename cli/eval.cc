@@ -8,6 +8,7 @@
 #include "lowbit/metric/score.h"
 #include "lowbit/model/ledger.h"
 #include "lowbit/report/table.h"
+#include "lowbit/text/entries.h"
 
 namespace lowbit::cli {
 namespace {

@@ -38,7 +38,8 @@ constexpr Row kAlphabets[] = {
 };
 constexpr Row kMethods[] = {
     {"gptq", "column by column, each rounding error spread over the columns to come (needs --text)"},
-    {"imatrix", "round to nearest, range searched under the mean square of each input (needs --text)"},
+    {"imatrix",
+     "round to nearest, range searched under the mean square of each input (needs --text or --imatrix)"},
     {"mse", "round to nearest, range searched under the squared error"},
     {"rtn", "round to nearest, full range"},
 };

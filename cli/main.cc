@@ -32,6 +32,7 @@ int Run(int argc, char** argv) {
     actions.emplace_back(command, make(*command, common));
   };
   add("quantize", "Make a smaller model", AddQuantize);
+  add("imatrix", "Gather, show, merge and convert importance matrices", AddImatrix);
   add("eval", "Perplexity, and divergence from a reference model", AddEval);
   add("generate", "Continue a prompt, or chat", AddGenerate);
   add("inspect", "Show what a file holds, in bytes and bits", AddInspect);

@@ -17,10 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text,
+  std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text, imatrix,
                                         order = "group-aware", stream = "quantized";
   int bits = 4, group = 64;
-  bool asymmetric = false, no_true_sequential = false, no_search = false, dry_run = false;
+  bool asymmetric = false, no_true_sequential = false, no_search = false, chat_template = false, dry_run = false;
   std::vector<std::string> tensors;
   SampleOptions samples;
   double damping = 0.01;
@@ -197,7 +197,7 @@ int DryRun(const Model& model, const QuantizeOptions& options, const SampleOptio
 }
 
 int Run(const Options& o, const Common& common) {
-  const QuantizeOptions options = ToQuantize(o);
+  QuantizeOptions options = ToQuantize(o);
   const Model model = OpenModel(o.model, o.tokenizer);
   SampleOptions samples = o.samples;
   samples.length = std::min(samples.length, model.config.context);
@@ -208,10 +208,21 @@ int Run(const Options& o, const Common& common) {
     FailUsage("-o {}: is a folder; give a file name such as model.lowbit", o.output);
   if (fs::exists(output) && fs::equivalent(output, model.path))
     FailUsage("-o {}: is the model that is read", o.output);
+  if (o.chat_template && o.text.empty()) FailUsage("--chat-template renders --text, which is not given");
+  if (!o.imatrix.empty()) {
+    if (options.layer.method != Method::kImatrix)
+      FailUsage("--imatrix weights --recipe imatrix; {} cannot use it", o.recipe);
+    if (!o.text.empty()) FailUsage("--text and --imatrix: give one of them");
+    options.importance = MatchImatrix(model, ReadImatrix(o.imatrix), o.imatrix);
+  }
   std::vector<std::vector<int32_t>> calibration;
-  if (NeedsOf(options.layer.method) != StatisticsNeeded::kNone) {
-    if (o.text.empty()) FailUsage("{} needs calibration text: give --text FILE", o.recipe);
-    calibration = DrawSamples(CalibrationTokens(model, o.text), samples, o.text);
+  if (NeedsOf(options.layer.method) != StatisticsNeeded::kNone && !options.importance) {
+    if (o.text.empty()) {
+      FailUsage("{} needs calibration text: give --text FILE{}", o.recipe,
+                options.layer.method == Method::kImatrix ? ", or --imatrix FILE" : "");
+    }
+    const ChatRendering rendering = o.chat_template ? ChatRendering::kModel : ChatRendering::kNone;
+    calibration = DrawSamples(CalibrationTokens(model, o.text, rendering), samples, o.text);
   }
   const QuantizeReport report =
       QuantizeModel(model, output, options, std::move(calibration), ThreadPool::Global());
@@ -240,7 +251,12 @@ Action AddQuantize(CLI::App& app, Common& common) {
   app.add_flag("--asym", o->asymmetric, "Integer zero points, when --format is not given");
   app.add_option("--embedding", o->embedding, "Format of embedding and head")->capture_default_str();
   app.add_option("--tensor", o->tensors, "REGEX=FORMAT or REGEX=skip, for single tensors; may be repeated");
-  app.add_option("--text", o->text, "Calibration text: UTF-8, or a JSON array of strings");
+  app.add_option("--text", o->text, "Calibration text: UTF-8, or a JSON array of strings (or conversations)");
+  app.add_flag(
+      "--chat-template", o->chat_template,
+      "Render every entry of --text with the model's chat template: a string is one turn of the user");
+  app.add_option("--imatrix", o->imatrix,
+                 "Importance matrix of llama.cpp (GGUF or .dat) instead of --text, for --recipe imatrix");
   app.add_option("--samples", o->samples.samples, "Calibration samples")->capture_default_str();
   app.add_option("--length", o->samples.length, "Tokens of a sample")->capture_default_str();
   app.add_option("--seed", o->samples.seed, "Where samples are drawn")->capture_default_str();

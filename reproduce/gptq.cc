@@ -14,6 +14,7 @@
 #include "lowbit/metric/score.h"
 #include "lowbit/quantize/gram.h"
 #include "lowbit/quantize/output_error.h"
+#include "lowbit/text/entries.h"
 #include "reproduce/claim.h"
 
 namespace lowbit::reproduce {

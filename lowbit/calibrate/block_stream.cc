@@ -52,7 +52,10 @@ BlockStream::BlockStream(const Model& model, std::vector<std::vector<int32_t>> s
       sequences_(std::move(sequences)),
       token_room_(TokenRoom(*model.graph, model.config.width, memory)) {
   for (const Cut& cut : Partition(*model.graph)) {
-    if (cut.block < 0) continue;
+    if (cut.block < 0) {
+      tail_ = cut;
+      continue;
+    }
     if (cut.live_in.size() != 1 || cut.live_out.size() != 1) {
       Fail("block {} exchanges {} and {} values with its neighbours; streaming needs one each", cut.block,
            cut.live_in.size(), cut.live_out.size());
@@ -98,8 +101,17 @@ void BlockStream::Observe(int index, std::span<const int> nodes, const Observer&
   Pass(blocks_[index], KeepPoint(nodes.front()), nodes, observer);
 }
 
-void BlockStream::Advance(int index) {
-  Pass(blocks_[index], blocks_[index].last, {}, {});
+void BlockStream::Advance(int index, std::span<const int> nodes, const Observer& observer) {
+  Pass(blocks_[index], blocks_[index].last, nodes, observer);
+}
+
+bool BlockStream::ObserveHead(const Observer& observer) {
+  const int head = tail_.last - 1;
+  if (tail_.first < blocks_.back().last || executor_.graph().nodes[head].op != Op::kLinear) return false;
+  executor_.Load(*weights_, tail_.first, head);
+  Pass(tail_, -1, {&head, 1}, observer);
+  executor_.Unload(tail_.first, head);
+  return true;
 }
 
 int64_t BlockStream::WidthAt(int node) const {
@@ -146,15 +158,19 @@ void BlockStream::Pass(const Cut& range, int keep_at, std::span<const int> nodes
       executor_.Run(from, node, segments, tokens);
       from = node;
     };
-    if (keep_at >= 0) {
+    bool to_keep = keep_at >= 0;
+    const auto keep = [&] {
       run_to(keep_at);
       move(keep_at, batch, true);
-    }
+      to_keep = false;
+    };
     for (const int node : nodes) {
+      if (to_keep && node >= keep_at) keep();
       run_to(node);
       observer(node, executor_.ValueData(graph.nodes[node].in[0]), batch.rows,
                static_cast<int64_t>(segments.size()));
     }
+    if (to_keep) keep();
   }
   if (keep_at >= 0) position_ = keep_at;
 }

@@ -57,7 +57,11 @@ class BlockStream {
   using Observer = std::function<void(int node, const float* x, int64_t rows, int64_t sequences)>;
   void Observe(int index, std::span<const int> nodes, const Observer& observer);
   // Runs the rest of the block with the matrices that are set now: its outputs are the next block's inputs.
-  void Advance(int index);
+  // `observer` sees the inputs of `nodes` on the way.
+  void Advance(int index, std::span<const int> nodes = {}, const Observer& observer = {});
+  // After the last Advance: loads and runs the nodes behind the blocks up to the head, and shows its input.
+  // The head's own product is not made. Returns false when the network has no head.
+  bool ObserveHead(const Observer& observer);
 
  private:
   struct Batch {
@@ -65,8 +69,8 @@ class BlockStream {
     int64_t row, rows;   // tokens
   };
 
-  // Runs every batch from where the stream stands to keep_at (>= 0), where it then stands, and on to each of
-  // `nodes`, whose input the observer sees.
+  // Runs every batch from where the stream stands to each of `nodes`, whose input the observer sees, and to
+  // keep_at (>= 0) on the way or at the end: there it stands afterwards.
   void Pass(const Cut& range, int keep_at, std::span<const int> nodes, const Observer& observer);
   // The latest node in (position_, node] at which what is alive fits the room of a token; -1: none.
   int KeepPoint(int node) const;
@@ -75,6 +79,7 @@ class BlockStream {
   Executor executor_;
   std::shared_ptr<const Weights> weights_;
   std::vector<Cut> blocks_;
+  Cut tail_{};  // the nodes behind the blocks
   std::vector<std::vector<int32_t>> sequences_;
   std::vector<Batch> batches_;
   int64_t tokens_ = 0;

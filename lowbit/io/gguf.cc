@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "lowbit/base/error.h"
+#include "lowbit/io/byte_cursor.h"
 #include "lowbit/io/ggml_type.h"
 
 namespace lowbit {
@@ -61,43 +62,14 @@ T Load(const std::byte* at) {
   return value;
 }
 
-// Walks the bytes; every step is checked against what is left.
-class Cursor {
- public:
-  Cursor(std::span<const std::byte> bytes, const std::string& where) : bytes_(bytes), where_(where) {}
-
-  template <typename T>
-  T Read(std::string_view what) {
-    return Load<T>(Take(sizeof(T), what).data());
-  }
-
-  std::span<const std::byte> Take(uint64_t size, std::string_view what) {
-    if (size > bytes_.size() - at_) {
-      Fail("{}: {} needs {} bytes at byte {}, the file has {}: truncated or wrong", where_, what, size, at_,
-           bytes_.size());
-    }
-    const auto taken = bytes_.subspan(at_, size);
-    at_ += size;
-    return taken;
-  }
-
-  std::string ReadString(std::string_view what) {
-    const auto bytes = Take(Read<uint64_t>(what), what);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-
-  size_t at() const { return at_; }
-
- private:
-  std::span<const std::byte> bytes_;
-  const std::string& where_;
-  size_t at_ = 0;
-};
+std::string ReadString(ByteCursor& cursor, std::string_view what) {
+  return cursor.ReadText(cursor.Read<uint64_t>(what), what);
+}
 
 // Reads values of one file; `key` is for messages.
 class ValueReader {
  public:
-  ValueReader(Cursor& cursor, std::span<const std::byte> bytes, const std::string& where,
+  ValueReader(ByteCursor& cursor, std::span<const std::byte> bytes, const std::string& where,
               const std::string& key)
       : cursor_(cursor), bytes_(bytes), where_(where), key_(key) {}
 
@@ -152,7 +124,7 @@ class ValueReader {
     }
   }
 
-  Cursor& cursor_;
+  ByteCursor& cursor_;
   std::span<const std::byte> bytes_;
   const std::string& where_;
   const std::string& key_;
@@ -271,7 +243,7 @@ void GgufFile::OpenParts(const fs::path& path) {
 }
 
 void GgufFile::ParsePart(std::span<const std::byte> bytes, const std::string& where) {
-  Cursor cursor(bytes, where);
+  ByteCursor cursor(bytes, where);
   if (bytes.size() < 4 || std::memcmp(bytes.data(), "GGUF", 4) != 0) {
     Fail("{}: does not start with GGUF: not a GGUF file", where);
   }
@@ -283,7 +255,7 @@ void GgufFile::ParsePart(std::span<const std::byte> bytes, const std::string& wh
   const auto key_count = cursor.Read<uint64_t>("the key count");
 
   for (uint64_t i = 0; i < key_count; ++i) {
-    std::string key = cursor.ReadString(fmt::format("key {}", i));
+    std::string key = ReadString(cursor, fmt::format("key {}", i));
     const GgufField field = ValueReader(cursor, bytes, where, key).Read();
     if (!fields_.emplace(key, field).second) Fail("{}: key {} comes twice", where, key);
     keys_.push_back(std::move(key));
@@ -309,7 +281,7 @@ void GgufFile::ParsePart(std::span<const std::byte> bytes, const std::string& wh
   std::vector<Described> described;
   for (uint64_t i = 0; i < tensor_count; ++i) {
     Described t;
-    t.name = cursor.ReadString(fmt::format("the name of tensor {}", i));
+    t.name = ReadString(cursor, fmt::format("the name of tensor {}", i));
     const auto dimensions = cursor.Read<uint32_t>(t.name);
     if (dimensions > kMaxDimensions) {
       Fail("{}: tensor {} has {} dimensions, at most {} are possible", where, t.name, dimensions,

@@ -1,6 +1,7 @@
 #include "lowbit/method/quantize_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -116,11 +117,13 @@ class Driver {
     for (const auto& sequence : calibration) tokens += static_cast<int64_t>(sequence.size());
     report_.memory_bound = MemoryBoundOf(model_, options_, tokens);
     needs_ = NeedsOf(options_.layer.method);
-    if (needs_ != StatisticsNeeded::kNone && calibration.empty()) {
+    if (options_.importance) CheckImportance(calibration);
+    gathers_ = needs_ != StatisticsNeeded::kNone && !options_.importance;
+    if (gathers_ && calibration.empty()) {
       FailUsage("{} needs calibration text: give --text FILE", NameOf(options_.layer.method));
     }
     Workplace workplace(output, Identity(calibration));
-    if (needs_ == StatisticsNeeded::kNone) calibration.clear();
+    if (!gathers_) calibration.clear();
     RunBlocks(workplace, std::move(calibration));
     Assemble(workplace, output);
     workplace.Remove();
@@ -130,11 +133,45 @@ class Driver {
   }
 
  private:
+  // The file must know every matrix of the blocks that is rounded.
+  void CheckImportance(const std::vector<std::vector<int32_t>>& calibration) const {
+    if (needs_ != StatisticsNeeded::kImportance) {
+      FailUsage("an importance matrix weights the method imatrix; {} {}", NameOf(options_.layer.method),
+                needs_ == StatisticsNeeded::kHessian ? "needs calibration text" : "uses none");
+    }
+    if (!calibration.empty()) FailUsage("give calibration text or an importance matrix, not both");
+    std::vector<std::string> missing;
+    size_t needed = 0;
+    for (const auto& [name, node] : Matrices(*model_.graph)) {
+      if (model_.graph->nodes[node].block < 0 || !std::holds_alternative<IntegerFormat>(plan_.at(name)))
+        continue;
+      ++needed;
+      if (!options_.importance->tensors.contains(name)) missing.push_back(name);
+    }
+    if (missing.empty()) return;
+    constexpr size_t kShown = 8;
+    const size_t shown = std::min(missing.size(), kShown);
+    Fail(
+        "{}: no entry with data for {} of {} matrices: {}{}; keep them with --tensor REGEX=skip, or make the "
+        "file "
+        "from more text",
+        options_.importance->where, missing.size(), needed,
+        fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+        missing.size() > shown ? ", ..." : "");
+  }
+
   json Identity(const std::vector<std::vector<int32_t>>& calibration) const {
-    uint64_t hash = 1469598103934665603ull;  // FNV-1a over the calibration tokens
+    uint64_t hash = 1469598103934665603ull;  // FNV-1a over the calibration tokens or the importances
+    const auto add = [&](uint32_t word) { hash = (hash ^ word) * 1099511628211ull; };
     for (const auto& sequence : calibration) {
-      for (const int32_t token : sequence) hash = (hash ^ static_cast<uint32_t>(token)) * 1099511628211ull;
-      hash = (hash ^ 0xffffffffull) * 1099511628211ull;
+      for (const int32_t token : sequence) add(static_cast<uint32_t>(token));
+      add(0xffffffffu);
+    }
+    if (options_.importance) {
+      for (const auto& [name, importance] : options_.importance->tensors) {
+        for (const char c : name) add(static_cast<uint8_t>(c));
+        for (const float x : importance.mean) add(std::bit_cast<uint32_t>(x));
+      }
     }
     json formats;
     for (const auto& [name, format] : plan_) formats[name] = NameOf(format);
@@ -214,12 +251,13 @@ class Driver {
                                     [&](int reader) { return graph.nodes[reader].in[0] == value; });
       if (seen) continue;
       first_readers.push_back(node);
+      if (!gathers_) continue;
       if (needs_ == StatisticsNeeded::kHessian) hessians.try_emplace(value, width, pool_);
       if (needs_ == StatisticsNeeded::kImportance) importances.try_emplace(value, width);
     }
     if (first_readers.empty()) return;
     std::sort(first_readers.begin(), first_readers.end());
-    if (needs_ != StatisticsNeeded::kNone) {
+    if (gathers_) {
       const auto start = std::chrono::steady_clock::now();
       double accumulating = 0;
       stream.Observe(b, first_readers, [&](int node, const float* x, int64_t rows, int64_t sequences) {
@@ -248,7 +286,8 @@ class Driver {
       const auto start = std::chrono::steady_clock::now();
       const int value = graph.nodes[node].in[0];
       LayerInputs inputs;
-      inputs.tokens = needs_ == StatisticsNeeded::kNone ? 0 : stream.tokens();
+      if (gathers_) inputs.tokens = stream.tokens();
+      if (options_.importance) inputs = FromFile(name);
       const std::vector<int64_t> shape = graph.values[graph.nodes[node].in[1]].shape;
       if (const auto found = finished.find(value); found != finished.end()) {
         inputs.hessian = MatrixView<const float>(found->second.data(), shape[1], shape[1]);
@@ -270,6 +309,12 @@ class Driver {
       layers.push_back(result.report);
       done.emplace(name, std::move(result.matrix));
     }
+  }
+
+  // What the importance matrix knows about a tensor.
+  LayerInputs FromFile(const std::string& name) const {
+    const Importance& known = options_.importance->tensors.at(name);
+    return {.hessian = {}, .importance = known.mean, .tokens = known.tokens};
   }
 
   void Save(const fs::path& file, const std::map<std::string, QuantizedMatrix>& done,
@@ -338,14 +383,16 @@ class Driver {
         written.insert(name);
       }
     }
-    LayerOptions rounding = options_.layer;
-    rounding.method = options_.layer.method == Method::kRtn ? Method::kRtn : Method::kMse;
     for (const auto& [name, entry] : header.packed) {
       if (written.contains(name)) continue;
       CheckInterrupt();
+      const bool weighted = options_.importance && options_.importance->tensors.contains(name);
+      LayerOptions rounding = options_.layer;
+      if (!weighted) rounding.method = options_.layer.method == Method::kRtn ? Method::kRtn : Method::kMse;
       const std::vector<float> w = model_.weights->Floats(name);
-      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols),
-                                         entry.format, rounding, {}, pool_);
+      LayerResult result =
+          QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols), entry.format,
+                        rounding, weighted ? FromFile(name) : LayerInputs{}, pool_);
       writer.Write(name, result.matrix);
       report_.layers.push_back(result.report);
     }
@@ -359,6 +406,7 @@ class Driver {
   std::map<std::string, Format> plan_;
   std::map<std::string, bool> ordered_;
   StatisticsNeeded needs_ = StatisticsNeeded::kNone;
+  bool gathers_ = false;  // statistics come from calibration text
   QuantizeReport report_;
 };
 

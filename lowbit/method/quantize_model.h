@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lowbit/calibrate/block_stream.h"
+#include "lowbit/calibrate/imatrix.h"
 #include "lowbit/method/layer.h"
 #include "lowbit/model/bundle.h"
 #include "lowbit/model/ledger.h"
@@ -33,7 +34,10 @@ struct QuantizeOptions {
   LayerOptions layer;
   bool true_sequential = true;   // {q,k,v}, {o}, {gate,up}, {down}: each sees the quantized earlier ones
   bool quantized_inputs = true;  // block k + 1 is calibrated on the outputs of the quantized blocks
-  std::string command;           // for the history
+  // Method::kImatrix: importances from a file, used instead of calibration text. Embedding and head are
+  // weighted too where the file knows them.
+  std::optional<ImportanceTable> importance;
+  std::string command;  // for the history
 };
 
 // The anonymous memory that quantizing stays below; pages of mapped files come on top and are given back
@@ -59,9 +63,9 @@ struct QuantizeReport {
   MemoryBound memory_bound;
 };
 
-// `calibration` may be empty for methods that need none. Writes `output` and returns what happened; on an
-// interruption the finished blocks stay in `output`.work and the next call with the same options goes on from
-// there.
+// `calibration` may be empty for methods that need none. Throws Error naming the tensors that `importance`
+// lacks. Writes `output` and returns what happened; on an interruption the finished blocks stay in
+// `output`.work and the next call with the same options goes on from there.
 QuantizeReport QuantizeModel(const Model& model, const std::filesystem::path& output,
                              const QuantizeOptions& options, std::vector<std::vector<int32_t>> calibration,
                              ThreadPool& pool);

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
-#include "lowbit/io/file.h"
-#include "lowbit/text/utf8.h"
 
 namespace lowbit {
 namespace {
@@ -96,25 +93,6 @@ const float* ForwardInPieces(LanguageModel& model, std::vector<KvCache>& caches,
 }
 
 }  // namespace
-
-std::vector<std::string> ReadEntries(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path);
-  if (text.empty()) Fail("{}: the text is empty", path.string());
-  if (const size_t bad = FirstInvalidUtf8(text); bad != std::string::npos) {
-    Fail("{}: not UTF-8: byte {} (0x{:02x}) begins no character", path.string(), bad,
-         static_cast<uint8_t>(text[bad]));
-  }
-  if (path.extension() != ".json") return {text};
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_array()) Fail("{}: a JSON array of strings is needed", path.string());
-  std::vector<std::string> entries;
-  for (const auto& entry : json) {
-    if (!entry.is_string()) Fail("{}: entry {} is not a string", path.string(), entries.size());
-    entries.push_back(entry.get<std::string>());
-  }
-  if (entries.empty()) Fail("{}: the array is empty", path.string());
-  return entries;
-}
 
 Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
                     const ScoreOptions& options) {

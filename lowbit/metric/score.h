@@ -42,10 +42,6 @@ struct Windows {
   int64_t left_out = 0;  // entries that were too long or empty
 };
 
-// The entries of a text file (one entry) or of a JSON array of strings. Throws Error when the file is
-// neither, is empty, or is not UTF-8 (naming the byte).
-std::vector<std::string> ReadEntries(const std::filesystem::path& path);
-
 // Throws Error when nothing is left to score.
 Windows MakeWindows(const Tokenizer& tokenizer, const std::vector<std::string>& entries,
                     const ScoreOptions& options);

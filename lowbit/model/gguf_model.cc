@@ -62,6 +62,9 @@ std::string GgufName(const std::string& canonical, const std::string& family) {
 }
 
 LlamaConfig ConfigFromGguf(const GgufFile& file) {
+  if (file.FindString("general.type").value_or("model") == "imatrix") {
+    Fail("{}: an importance matrix, not a model; lowbit imatrix --from shows it", file.Where());
+  }
   const std::string arch = file.GetString("general.architecture");
   static const std::map<std::string, std::string> kFamilies = {{"llama", "llama"},
                                                                {"mistral", "mistral"},

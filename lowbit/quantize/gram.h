@@ -58,6 +58,8 @@ class ImportanceAccumulator {
   void AddMean(std::span<const float> mean, double weight);
 
   double weight() const { return weight_; }
+  // sum x^2 of each column (C).
+  const std::vector<double>& Sum() const { return sum_; }
   // Mean square of each column (C). Throws when nothing was added.
   std::vector<float> Mean() const;
 

@@ -118,6 +118,81 @@ TEST_F(QuantizeModelTest, OtherOptionsDoNotResumeFinishedBlocks) {
       0);
 }
 
+// The importances of a float model, from memory: what a run with calibration text on float inputs gathers
+// too.
+TEST_F(QuantizeModelTest, AnImportanceMatrixStandsForTheTextItWasMadeFrom) {
+  ThreadPool pool(2);
+  const Imatrix imatrix = GatherImatrix(model_, Calibration(), HeadInputs::kLeaveOut, pool);
+  for (const char* format : {"int3-g32", "q4_1"}) {
+    QuantizeOptions text = Options(Method::kImatrix, format), table = text;
+    text.quantized_inputs = false;
+    QuantizeModel(model_, folder_ / "text", text, Calibration(), pool);
+    table.quantized_inputs = false;
+    table.importance = MatchImatrix(model_, imatrix, "memory");
+    const QuantizeReport report = QuantizeModel(model_, folder_ / "table", table, {}, pool);
+    EXPECT_EQ(File("table"), File("text")) << format;
+    EXPECT_EQ(report.layers[0].tokens, 12 * 40);
+    QuantizeModel(model_, folder_ / "plain", Options(Method::kMse, format), {}, pool);
+    EXPECT_NE(File("plain"), File("table")) << format;
+  }
+}
+
+TEST_F(QuantizeModelTest, TheHeadIsWeightedWhereTheImportanceMatrixKnowsIt) {
+  ThreadPool pool(2);
+  QuantizeOptions options = Options(Method::kImatrix, "int3-g32");
+  options.plan.embedding = ParseFormat("int3-g32");
+  const std::string head = model_.config.tied ? "model.embed_tokens.weight" : "lm_head.weight";
+  Imatrix imatrix = GatherImatrix(model_, Calibration(), HeadInputs::kGather, pool);
+  options.importance = MatchImatrix(model_, imatrix, "memory");
+  const std::vector<float> importance = options.importance->tensors.at(head).mean;
+  const std::vector<float> w = model_.weights->Floats(head);
+  const auto weighted_error = [&](const char* name) {
+    QuantizeModel(model_, folder_ / name, options, {}, pool);
+    const std::vector<float> q = OpenModel(folder_ / name).weights->Floats(head);
+    double sum = 0;
+    for (size_t i = 0; i < w.size(); ++i) sum += importance[i % 64] * (w[i] - q[i]) * (w[i] - q[i]);
+    return sum;
+  };
+  const double with = weighted_error("with");
+  options.importance->tensors.erase(head);
+  EXPECT_LT(with, weighted_error("without"));
+}
+
+TEST_F(QuantizeModelTest, AnImportanceMatrixThatDoesNotSufficeIsRefused) {
+  ThreadPool pool(1);
+  const auto error_of = [&](const QuantizeOptions& options, std::vector<std::vector<int32_t>> calibration) {
+    try {
+      QuantizeModel(model_, folder_ / "q", options, std::move(calibration), pool);
+    } catch (const UsageError& error) {
+      return "usage: " + std::string(error.what());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  QuantizeOptions options = Options(Method::kImatrix, "int4-g32");
+  options.importance =
+      MatchImatrix(model_, GatherImatrix(model_, Calibration(), HeadInputs::kLeaveOut, pool), "some.gguf");
+  EXPECT_NE(error_of(options, Calibration()).find("usage: give calibration text or an importance matrix"),
+            std::string::npos);
+  options.importance->tensors.erase("model.layers.1.self_attn.o_proj.weight");
+  EXPECT_NE(
+      error_of(options, {})
+          .find(
+              "some.gguf: no entry with data for 1 of 21 matrices: model.layers.1.self_attn.o_proj.weight;"),
+      std::string::npos)
+      << error_of(options, {});
+  // A matrix that is not rounded needs none.
+  options.plan.overrides = {{"layers\\.1\\.self_attn\\.o_proj", "skip"}};
+  EXPECT_EQ(error_of(options, {}), "");
+  options.layer.method = Method::kGptq;
+  EXPECT_NE(error_of(options, {}).find("usage: an importance matrix weights the method imatrix; gptq needs"),
+            std::string::npos);
+  options.layer.method = Method::kRtn;
+  EXPECT_NE(error_of(options, {}).find("rtn uses none"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "q.work"));
+}
+
 TEST_F(QuantizeModelTest, BitsAgreeWithTheFile) {
   ThreadPool pool(1);
   QuantizeModel(model_, folder_ / "q", Options(Method::kRtn, "int4-g32"), {}, pool);
