@@ -6,6 +6,7 @@
 #include "cli/calibration_text.h"
 #include "cli/command.h"
 #include "lowbit/base/error.h"
+#include "lowbit/format/code_table.h"
 #include "lowbit/model/ledger.h"
 #include "lowbit/report/table.h"
 
@@ -19,7 +20,10 @@ struct Options {
 // "packed" when the codes are computed with, "expanded" when a blocked type is turned into floats first.
 std::string RunsAs(const Model& model, const LedgerEntry& entry) {
   if (entry.shape.size() != 2) return "f32";
-  return NameOf(model.weights->Load(entry.name).format);
+  const Format format = model.weights->Load(entry.name).format;
+  const auto* packed = std::get_if<IntegerFormat>(&format);
+  const bool floats = packed != nullptr && packed->alphabet && !CodeTableOf(*packed->alphabet).in_bytes;
+  return NameOf(format) + (floats ? ", f32 products" : "");
 }
 
 int Run(const Options& o, const Common& common) {

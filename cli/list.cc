@@ -21,6 +21,7 @@ constexpr Row kFormats[] = {
     {"intB, intB-asym", "one scale a row"},
     {"q4_0 q4_1 q5_0 q5_1 q8_0", "GGUF blocks of 32, in kernel layout"},
     {"q2_k q3_k q4_k q5_k q6_k", "GGUF blocks of 256 with two levels of scales, in kernel layout"},
+    {"ALPHABET-gN ...", "tables of levels (list alphabets): e2m1-g32, mxfp4, nvfp4, nf4-g64, apot4-g64, ternary-g64"},
     {"f32 f16 bf16", "not quantized"},
 };
 // The grammar of lowbit/format/scalar_format.h: what `lowbit limits` measures.

@@ -5,6 +5,7 @@
 //   int3-g64-asym    the same with an integer zero point for each group
 //   int8             (also int8-row) one scale a row
 //   q4_k, q8_0, ...  the block types of GGUF, the same values in kernel layout
+//   e2m1-g32, nvfp4, apot4-g64, ternary-g64-median, ...   tables of levels (scalar_format.h)
 //   f32, bf16, f16   not quantized
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "lowbit/base/dtype.h"
+#include "lowbit/format/scalar_format.h"
 
 namespace lowbit {
 
@@ -23,6 +25,8 @@ enum class ScaleKind : uint8_t {
   kF16,    // scale_g: f16, one for each group
   kSuper,  // scale_g = d * sub_g: d f16 for each 256 columns, sub_g int8 (6-bit or 4-bit integers, kept as
            // bytes)
+  kE8M0,   // scale_g = 2^(e_g - 127)
+  kE4M3,   // scale_g = t * e4m3_g: t f32, one for the matrix
 };
 
 enum class OffsetKind : uint8_t {
@@ -30,15 +34,19 @@ enum class OffsetKind : uint8_t {
   kZeroPoint,  // value = scale_g * (code - zero_g), zero_g uint8
   kMinF16,     // value = scale_g * code + min_g, min_g f16
   kSuperMin,   // value = scale_g * code - dmin * submin_g: dmin f16 for each 256 columns, submin_g uint8
+  kTable,      // value = scale_g * level[code], the levels of `alphabet`
 };
 
-// A packed integer format. Valid: bits in {2, 3, 4, 5, 6, 8}; group 0 (whole row) or a multiple of 32, also
-// 16 with kSuper; kSuper and kSuperMin need a group that divides 256.
+// A packed format. Valid: bits in {2, 3, 4, 5, 6, 8}, with tables also 1; group 0 (whole row) or a multiple
+// of 32, also 16 with kSuper and with tables; kSuper and kSuperMin need a group that divides 256; kE8M0 and
+// kE4M3 belong to tables. `bits` is the width of a stored code, at least that of the alphabet.
 struct IntegerFormat {
   int bits = 4;
   int group = 32;  // columns that share a scale; 0: the whole row
   ScaleKind scale = ScaleKind::kF16;
   OffsetKind offset = OffsetKind::kCentre;
+  std::optional<Alphabet> alphabet = std::nullopt;  // kTable
+  ScaleRule rule = ScaleRule::kSquaredError;        // kTable: how a quantizer chooses the scales
 
   bool operator==(const IntegerFormat&) const = default;
 };
@@ -51,6 +59,11 @@ constexpr bool NumbersShareByte(const IntegerFormat& format) {
 
 // What a matrix may be stored as: plain floats or packed integers.
 using Format = std::variant<DType, IntegerFormat>;
+
+// The table format as the quantizers of tables want it. `format.offset` must be kTable.
+ScalarFormat ScalarFormatOf(const IntegerFormat& format);
+// The f32 scale that a byte of kE8M0 (t is not looked at) or kE4M3 stands for.
+float ScaleOfByte(ScaleKind kind, uint8_t byte, float tensor_scale);
 
 // Parses the notation above; throws UsageError with the nearest valid name when `text` is none.
 Format ParseFormat(std::string_view text);
@@ -66,7 +79,7 @@ std::string NameOf(const IntegerFormat& format);
 //   8 bits: 8 vectors, one a quad
 //   4-bit plane (4, 5, 6 bits): 4 vectors; vector v holds quad v in the low and quad v + 4 in the high
 //   nibbles 2-bit plane (2, 3, 6 bits): 2 vectors; vector v holds quads v, v+2, v+4, v+6 at bits 0, 2, 4, 6
-//   1-bit plane (3, 5 bits): 1 vector; quad q at bit q
+//   1-bit plane (1, 3, 5 bits): 1 vector; quad q at bit q
 // 3 = 2-bit plane (low) + 1-bit plane (high), 5 = 4 + 1, 6 = 4 + 2. A tile is 64 * bits bytes, planes low to
 // high.
 //   codes:      [rows/16][cols/32] tiles
@@ -75,10 +88,11 @@ std::string NameOf(const IntegerFormat& format);
 //               where NumbersShareByte
 //   super:      [rows/16][cols/256][16] f16 d (kSuper)
 //   super_min:  [rows/16][cols/256][16] f16 dmin (kSuperMin)
+//   tensor:     f32 t (kE4M3)
 struct PackedLayout {
   int64_t panels, tiles, groups,
       supers;  // rows/16, cols/32, scales a row, super-scales a row (all rounded up)
-  size_t codes, scale, offset, super, super_min, bytes;  // section starts, total
+  size_t codes, scale, offset, super, super_min, tensor, bytes;  // section starts, total
 
   PackedLayout(const IntegerFormat& format, int64_t rows, int64_t cols);
 };
@@ -95,6 +109,8 @@ struct QuantizedMatrix {
   std::vector<uint8_t> codes;       // (rows, cols)
   std::vector<uint16_t> scale;      // (rows, groups) f16            kF16
   std::vector<int8_t> sub_scale;    // (rows, groups)                kSuper
+  std::vector<uint8_t> scale_code;  // (rows, groups)                kE8M0, kE4M3
+  float tensor_scale = 1;           // t                             kE4M3
   std::vector<uint8_t> zero;        // (rows, groups)                kZeroPoint; sub-minimum of kSuperMin
   std::vector<uint16_t> min;        // (rows, groups) f16            kMinF16
   std::vector<uint16_t> super;      // (rows, ceil(cols/256)) f16 d  kSuper

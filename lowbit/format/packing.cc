@@ -29,6 +29,8 @@ Planes PlanesOf(int bits) {
       return {{{4, 0, 4, 0}, {}}, 1};
     case 2:
       return {{{2, 0, 2, 0}, {}}, 1};
+    case 1:
+      return {{{1, 0, 1, 0}, {}}, 1};
     case 3:
       return {{{2, 0, 2, 0}, {1, 2, 1, 128}}, 2};
     case 5:
@@ -129,7 +131,13 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
     }
   });
   const bool two_level = m.format.scale == ScaleKind::kSuper, joined = NumbersShareByte(m.format);
-  if (!two_level) Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
+  const bool byte_scale = m.format.scale == ScaleKind::kE8M0 || m.format.scale == ScaleKind::kE4M3;
+  if (byte_scale) {
+    Interleave(m.scale_code, m.rows, layout.groups, bytes.data() + layout.scale);
+  } else if (!two_level) {
+    Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
+  }
+  if (m.format.scale == ScaleKind::kE4M3) std::memcpy(bytes.data() + layout.tensor, &m.tensor_scale, 4);
   if (joined) Interleave(JoinNumbers(m), m.rows, layout.groups, bytes.data() + layout.scale);
   if (two_level) {
     if (!joined) Interleave(m.sub_scale, m.rows, layout.groups, bytes.data() + layout.scale);
@@ -173,7 +181,13 @@ QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, 
     }
   }
   const bool two_level = format.scale == ScaleKind::kSuper, joined = NumbersShareByte(format);
-  if (!two_level) Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale);
+  const bool byte_scale = format.scale == ScaleKind::kE8M0 || format.scale == ScaleKind::kE4M3;
+  if (byte_scale) {
+    Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale_code);
+  } else if (!two_level) {
+    Deinterleave(bytes + layout.scale, rows, layout.groups, m.scale);
+  }
+  if (format.scale == ScaleKind::kE4M3) std::memcpy(&m.tensor_scale, bytes + layout.tensor, 4);
   if (joined) {
     std::vector<uint8_t> numbers;
     Deinterleave(bytes + layout.scale, rows, layout.groups, numbers);

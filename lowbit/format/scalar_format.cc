@@ -326,13 +326,20 @@ double StoredBits(const Alphabet& a) {
   }
 }
 
-ScalarFormat ParseScalarFormat(std::string_view text) {
+std::optional<ScalarFormat> FindScalarFormat(std::string_view text) {
   std::string lower(text);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   auto format = ParseWhole(lower);
   if (!format) format = ParseParts(lower);
-  if (format && BuildsATable(format->alphabet)) return *format;
+  return format && BuildsATable(format->alphabet) ? format : std::nullopt;
+}
+
+ScalarFormat ParseScalarFormat(std::string_view text) {
+  if (const auto format = FindScalarFormat(text)) return *format;
+  std::string lower(text.substr(0, 32));
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all = ScalarFormatNames();
     for (size_t i = 0, count = all.size(); i < count; ++i) {
@@ -349,7 +356,7 @@ ScalarFormat ParseScalarFormat(std::string_view text) {
       "scale's format (-f32, -f16, -e8m0, -e4m3) and how it is chosen (-mse, -absmax; ternary and binary "
       "also "
       "-mean, -median); or mxfp4, mxfp6, mxfp8, mxint8, nvfp4",
-      text.substr(0, 80), NearestName(names, std::string_view(lower).substr(0, 32)));
+      text.substr(0, 80), NearestName(names, lower));
 }
 
 std::string NameOf(const ScalarFormat& format) {

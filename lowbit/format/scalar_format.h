@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +91,8 @@ struct ScalarFormat {
   bool operator==(const ScalarFormat&) const = default;
 };
 
+// Nothing when `text` is no name.
+std::optional<ScalarFormat> FindScalarFormat(std::string_view text);
 // Throws UsageError with the nearest valid name when `text` is none.
 ScalarFormat ParseScalarFormat(std::string_view text);
 // The shortest name; ParseScalarFormat(NameOf(f)) == f.

@@ -118,9 +118,9 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
 
 // bias of `count` units from `sums`, as Chunk wants it.
 template <bool kCentred>
-HWY_INLINE void MakeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias) {
+HWY_INLINE void MakeBias(const int32_t* sums, int64_t count, int centre, int32_t* bias) {
   if constexpr (kCentred) {
-    for (int64_t u = 0; u < count; ++u) bias[u] = -(sums[u] * (1 << (bits - 1)));
+    for (int64_t u = 0; u < count; ++u) bias[u] = -(sums[u] * centre);
   } else {
     for (int64_t u = 0; u < count; ++u) {
       const auto total = static_cast<float>(sums[u]);

@@ -25,7 +25,9 @@ void DequantizeRow(const PackedMatrix& m, int64_t row, float* out) {
     const uint8_t* from = codes + column % kTileColumns;
     float* to = out + column;
     const int64_t count = std::min(width, m.cols - column);
-    if (subtract) {
+    if (m.table != nullptr) {
+      for (int64_t c = 0; c < count; ++c) to[c] = numbers.scale * m.table->value[from[c]];
+    } else if (subtract) {
       for (int64_t c = 0; c < count; ++c)
         to[c] = numbers.scale * (static_cast<float>(from[c]) - numbers.offset);
     } else {
@@ -40,6 +42,9 @@ void DequantizeRow(const PackedMatrix& m, int64_t row, float* out) {
 void DequantizeRows(const PackedMatrix& m, int64_t row_begin, int64_t row_end, float* out) {
   for (int64_t row = row_begin; row < row_end; ++row, out += m.cols) {
     switch (m.format.bits) {
+      case 1:
+        DequantizeRow<1>(m, row, out);
+        break;
       case 2:
         DequantizeRow<2>(m, row, out);
         break;

@@ -1,6 +1,7 @@
 #include "lowbit/kernel/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
@@ -28,6 +29,9 @@ PackedMatrix::PackedMatrix(const IntegerFormat& f, int64_t r, int64_t c, const u
     Fail("packed matrix {} of {} x {} has {} bytes, it needs {}", NameOf(format), rows, cols, size,
          layout.bytes);
   }
+  if (format.alphabet) table = &CodeTableOf(*format.alphabet);
+  if (format.scale == ScaleKind::kE4M3)
+    std::memcpy(&tensor_scale, bytes + layout.tensor, sizeof tensor_scale);
 }
 
 void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool) {
@@ -38,6 +42,10 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
   for (const MatMulJob& job : jobs) {
     if (job.w->cols != x.cols()) {
       Fail("matrix product: the matrix has {} columns, the activations {}", job.w->cols, x.cols());
+    }
+    if (!job.w->in_bytes()) {
+      Fail("matrix product: the levels of {} do not fit bytes; it is multiplied in floats",
+           NameOf(job.w->format));
     }
     panels += job.w->layout.panels;
     decode = decode && FindDecodeKernel(job.w->format) != nullptr;

@@ -27,7 +27,10 @@ struct MatMulJob {
   int64_t y_stride;
 };
 
-// Throws Error when a matrix has not x.cols() columns.
+// With a table of levels, code stands for CodeTable's byte, the centre is the table's, and s holds its unit.
+//
+// Throws Error when a matrix has not x.cols() columns, or when the levels of its table do not fit bytes
+// (PackedMatrix::in_bytes).
 void MatMul(const PackedMatrix& w, const QuantizedActivations& x, float* y, int64_t y_stride,
             ThreadPool& pool);
 

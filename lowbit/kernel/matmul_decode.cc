@@ -112,7 +112,7 @@ struct NumberStream {
 template <OffsetKind kOffset>
 void MakeDecodeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias) {
   constexpr bool kNegative = kOffset == OffsetKind::kZeroPoint || kOffset == OffsetKind::kSuperMin;
-  MakeBias<kOffset == OffsetKind::kCentre>(sums, count, bits, bias);
+  MakeBias<kOffset == OffsetKind::kCentre>(sums, count, 1 << (bits - 1), bias);
   if constexpr (kNegative) {
     for (int64_t u = 0; u < count; ++u) bias[u] ^= INT32_MIN;  // the sign of a float
   }
@@ -243,6 +243,7 @@ DecodeKernel PickSuper(const IntegerFormat& format) {
 
 template <class Dot>
 DecodeKernel PickDecode(const IntegerFormat& format) {
+  if (format.offset == OffsetKind::kTable) return nullptr;  // prefill's kernels serve one token too
   if (format.scale == ScaleKind::kSuper) return PickSuper<Dot>(format);
   switch (format.bits) {
     case 2:

@@ -49,6 +49,11 @@ void Expand(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, f
       }
       const Bytes codes = loaded.template Quad<q>();
       Unroll<0, 4>([&](auto byte) LOWBIT_STEP {
+        if (w.table != nullptr) {
+          const Floats level = GatherBytes<decltype(byte)::value>(w.table->value.data(), codes);
+          StoreFloats(Mul(scale, level), to + (4 * q + decltype(byte)::value) * 16);
+          return;
+        }
         const Floats code = ByteToFloats<decltype(byte)::value>(codes);
         const Floats value = subtract ? Mul(scale, Sub(code, offset)) : Add(Mul(scale, code), offset);
         StoreFloats(value, to + (4 * q + decltype(byte)::value) * 16);
@@ -59,6 +64,8 @@ void Expand(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, f
 
 void ExpandAny(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, float* to) {
   switch (w.format.bits) {
+    case 1:
+      return Expand<1>(w, panel, tile, tiles, to);
     case 2:
       return Expand<2>(w, panel, tile, tiles, to);
     case 3:

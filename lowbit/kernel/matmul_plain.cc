@@ -23,15 +23,18 @@ float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t tok
       const int64_t unit = column / columns, end = std::min(block_end, column + columns);
       const GroupNumbers n = NumbersOf(w, row, GroupOfUnit(w.format, level, unit));
       const int32_t sum = x.sums(level, token)[unit];
-      int32_t dot = centred ? -(sum * (1 << (bits - 1))) : 0;
+      int32_t dot = centred ? -(sum * CentreOf(w)) : 0;
       for (; column < end; ++column) {
         if (column % kTileColumns == 0 || column == unit * columns) {
           RowOfTile(bits, tiles + column / kTileColumns * 64 * bits, static_cast<int>(row % kPanelRows),
                     codes);
+          if (w.table != nullptr) {
+            for (uint8_t& code : codes) code = w.table->byte[code];
+          }
         }
         dot += codes[column % kTileColumns] * q[column];
       }
-      partial += static_cast<float>(dot) * n.scale;
+      partial += static_cast<float>(dot) * (w.table != nullptr ? n.scale * w.table->unit : n.scale);
       if (!centred) partial += static_cast<float>(sum) * (zero_point ? -(n.scale * n.offset) : n.offset);
     }
     y += x.scales(token)[block] * partial;

@@ -42,6 +42,8 @@ HWY_INLINE void UnpackTiles(const uint8_t* from, int64_t tiles, uint8_t* to) {
 
 void Unpack(int bits, const uint8_t* from, int64_t tiles, uint8_t* to) {
   switch (bits) {
+    case 1:
+      return UnpackTiles<1>(from, tiles, to);
     case 2:
       return UnpackTiles<2>(from, tiles, to);
     case 3:
@@ -52,6 +54,25 @@ void Unpack(int bits, const uint8_t* from, int64_t tiles, uint8_t* to) {
       return UnpackTiles<5>(from, tiles, to);
     default:
       return UnpackTiles<6>(from, tiles, to);
+  }
+}
+
+// Codes to the bytes of a table of 2^bits entries, in place; 16 entries a look-up.
+void LookUp(const CodeTable& table, int bits, uint8_t* codes, int64_t bytes) {
+  const DB d;
+  const auto first = hn::LoadDup128(d, table.byte.data());
+  const auto low = hn::Set(d, 15);
+  const int parts = bits > 4 ? 1 << (bits - 4) : 1;
+  for (int64_t i = 0; i < bytes; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto code = hn::LoadU(d, codes + i);
+    auto byte = hn::TableLookupBytes(first, bits <= 4 ? code : hn::And(code, low));
+    for (int k = 1; k < parts; ++k) {
+      const auto part =
+          hn::TableLookupBytes(hn::LoadDup128(d, table.byte.data() + 16 * k), hn::And(code, low));
+      const auto here = hn::Eq(hn::AndNot(low, code), hn::Set(d, static_cast<uint8_t>(16 * k)));
+      byte = hn::IfThenElse(here, part, byte);
+    }
+    hn::StoreU(byte, d, codes + i);
   }
 }
 
@@ -102,12 +123,14 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
       chunk.codes[p] = packed;
       if (bits != 8) {
         Unpack(bits, packed, chunk.tiles, codes + p * static_cast<int64_t>(kCodeBytes));
+        if (w.table != nullptr)
+          LookUp(*w.table, bits, codes + p * static_cast<int64_t>(kCodeBytes), chunk.tiles * 512);
         chunk.codes[p] = codes + p * static_cast<int64_t>(kCodeBytes);
       }
       DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16, minimum + p * kChunkUnits * 16);
     }
     for (int64_t t = 0; t < tokens; ++t) {
-      MakeBias<kCentred>(x.sums(level, begin + t) + unit, count, bits, bias + t * kChunkUnits);
+      MakeBias<kCentred>(x.sums(level, begin + t) + unit, count, CentreOf(w), bias + t * kChunkUnits);
     }
     const auto at = [&](int64_t t) {
       chunk.x = x.codes(begin + t) + tile * kTileColumns;
@@ -147,8 +170,9 @@ PrefillKernel PickPrefill(const IntegerFormat& format) {
 PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
   if (byte_dot) return PickPrefill<HardwareDot>(format);
-  switch (format.bits) {
+  switch (format.alphabet ? CodeTableOf(*format.alphabet).width : format.bits) {
     case 8:
+    case 7:
       return PickPrefill<OfWidth<PairDot, 8>>(format);
     case 6:
       return PickPrefill<OfWidth<PairDot, 6>>(format);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lowbit/format/code_table.h"
 #include "lowbit/format/format.h"
 
 namespace lowbit {
@@ -17,6 +18,11 @@ struct PackedMatrix {
   int64_t rows, cols;  // (out, in)
   const uint8_t* bytes;
   PackedLayout layout;
+  const CodeTable* table = nullptr;  // of kTable
+  float tensor_scale = 1;            // of kE4M3
+
+  // False for tables that only floats multiply well: MatMul refuses them, MatMulF32 takes all.
+  bool in_bytes() const { return table == nullptr || table->in_bytes; }
 };
 
 // Rows [row_begin, row_end) as f32, (row_end - row_begin, cols), bit-identical to

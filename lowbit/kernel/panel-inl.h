@@ -186,6 +186,16 @@ HWY_INLINE Floats ByteToFloats(const Bytes& b) {
   }
   return r;
 }
+// table[byte kByte of every lane].
+template <int kByte>
+HWY_INLINE Floats GatherBytes(const float* table, const Bytes& b) {
+  Floats r;
+  LOWBIT_PARTS(i) {
+    const auto byte = hn::And(hn::ShiftRight<8 * kByte>(hn::BitCast(DU(), b.v[i])), hn::Set(DU(), 255u));
+    r.v[i] = hn::GatherIndex(DF(), table, hn::BitCast(DI(), byte));
+  }
+  return r;
+}
 HWY_INLINE Quad LoadQuad(const int8_t* p) {
   int32_t four;
   std::memcpy(&four, p, 4);
@@ -218,6 +228,7 @@ struct Tile {
   template <int q>
   HWY_INLINE Bytes Quad() const {
     if constexpr (kBits == 8) return vector[q];
+    if constexpr (kBits == 1) return ShiftAnd<q>(vector[0], 1);
     if constexpr (kBits == 2 || kBits == 3) {
       const Bytes low = ShiftAnd<q / 2 * 2>(vector[q % 2], 3);
       if constexpr (kBits == 2) return low;

@@ -22,6 +22,8 @@ inline void RowOfTile(int bits, const uint8_t* tile, int row, uint8_t* codes) {
     uint32_t four;
     if (bits == 8) {
       four = word(q);
+    } else if (bits == 1) {
+      four = (word(0) >> q) & 0x01010101u;
     } else if (bits <= 3) {
       four = (word(q % 2) >> (q / 2 * 2)) & 0x03030303u;
       if (bits == 3) four |= ((word(2) >> q) & 0x01010101u) << 2;
@@ -34,7 +36,8 @@ inline void RowOfTile(int bits, const uint8_t* tile, int row, uint8_t* codes) {
   }
 }
 
-// The numbers of one (row, group). `offset`: the centre, the zero point, or the minimum (format.h).
+// The numbers of one (row, group). `offset`: the centre, the zero point, or the minimum (format.h); 0 with a
+// table.
 struct GroupNumbers {
   float scale, offset;
 };
@@ -57,8 +60,9 @@ inline GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t group)
     n.offset = -(half(l.super_min, super) * static_cast<float>(numbers >> 4));
     return n;
   }
-  n.scale = f.scale == ScaleKind::kF16 ? half(l.scale, at)
-                                       : half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + at]);
+  n.scale = f.scale == ScaleKind::kF16     ? half(l.scale, at)
+            : f.scale == ScaleKind::kSuper ? half(l.super, super) * static_cast<int8_t>(m.bytes[l.scale + at])
+                                           : ScaleOfByte(f.scale, m.bytes[l.scale + at], m.tensor_scale);
   switch (f.offset) {
     case OffsetKind::kCentre:
       n.offset = static_cast<float>(1 << (f.bits - 1));
@@ -71,6 +75,8 @@ inline GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t group)
       break;
     case OffsetKind::kSuperMin:
       n.offset = -(half(l.super_min, super) * m.bytes[l.offset + at]);
+      break;
+    case OffsetKind::kTable:
       break;
   }
   return n;

@@ -19,6 +19,14 @@ namespace HWY_NAMESPACE {
 HWY_INLINE Floats ScaleOf(const PackedMatrix& w, int64_t panel, int64_t group) {
   const int64_t at = panel * w.layout.groups + group;
   if (w.format.scale == ScaleKind::kF16) return LoadF16(w.bytes + w.layout.scale + at * 32);
+  if (w.format.scale != ScaleKind::kSuper) {
+    alignas(64) float scale[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      scale[r] = ScaleOfByte(w.format.scale, w.bytes[w.layout.scale + static_cast<size_t>(at * 16 + r)],
+                             w.tensor_scale);
+    }
+    return LoadFloats(scale);
+  }
   const int64_t super = panel * w.layout.supers + group * w.format.group / kSuperColumns;
   const uint8_t* sub = w.bytes + w.layout.scale + at * 16;
   return Mul(LoadF16(w.bytes + w.layout.super + super * 32),
@@ -35,6 +43,8 @@ HWY_INLINE Floats OffsetOf(const PackedMatrix& w, int64_t panel, int64_t group) 
       return LoadU8(w.bytes + w.layout.offset + at * 16);
     case OffsetKind::kMinF16:
       return LoadF16(w.bytes + w.layout.offset + at * 32);
+    case OffsetKind::kTable:
+      return ZeroFloats();
     default:
       break;
   }
@@ -56,7 +66,8 @@ HWY_INLINE void DecodeScales(const PackedMatrix& w, int level, int64_t panel, in
       if (!centred) StoreFloats(ZeroFloats(), minimum + u * 16);
       continue;
     }
-    const Floats s = ScaleOf(w, panel, group);
+    Floats s = ScaleOf(w, panel, group);
+    if (w.table != nullptr) s = Mul(s, SetFloats(w.table->unit));
     StoreFloats(s, scale + u * 16);
     if (centred) continue;
     const Floats offset = OffsetOf(w, panel, group);

@@ -20,7 +20,11 @@ constexpr int UnitColumns(int level) {
 
 // True when the kernels fold the offset into the integer dot product.
 constexpr bool IsCentred(const IntegerFormat& format) {
-  return format.offset == OffsetKind::kCentre;
+  return format.offset == OffsetKind::kCentre || format.offset == OffsetKind::kTable;
+}
+// What is subtracted from the byte of a code that kernels multiply, for the formats that fold it.
+inline int CentreOf(const PackedMatrix& w) {
+  return w.table != nullptr ? w.table->centre : 1 << (w.format.bits - 1);
 }
 
 // Units of a row that kernels visit: they walk whole tiles, so the last units may hold padding only.

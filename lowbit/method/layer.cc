@@ -5,6 +5,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
+#include "lowbit/format/float_grid.h"
 #include "lowbit/method/rtn.h"
 #include "lowbit/quantize/ggml_groups.h"
 #include "lowbit/quantize/output_error.h"
@@ -22,19 +23,23 @@ GridOptions GridOf(const IntegerFormat& format, bool search, double norm) {
           .norm = norm};
 }
 
+// Codes (rows, cols) with stored column j the original column order[j]; an empty order is the natural one.
+std::vector<uint8_t> InStoredOrder(const std::vector<uint8_t>& codes, int64_t rows, int64_t cols,
+                                   std::span<const int32_t> order) {
+  if (order.empty()) return codes;
+  std::vector<uint8_t> stored(codes.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) stored[r * cols + c] = codes[r * cols + order[c]];
+  }
+  return stored;
+}
+
 // Affine codes as a stored matrix. With `order`, stored column j is original column order[j] and groups are
 // runs of stored columns.
 QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
   QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
+  m.codes = InStoredOrder(codes.codes, codes.rows, codes.cols, order);
   m.order = std::move(order);
-  if (m.order.empty()) {
-    m.codes = codes.codes;
-  } else {
-    m.codes.resize(codes.codes.size());
-    for (int64_t r = 0; r < m.rows; ++r) {
-      for (int64_t c = 0; c < m.cols; ++c) m.codes[r * m.cols + c] = codes.codes[r * m.cols + m.order[c]];
-    }
-  }
   for (const float scale : codes.scales) m.scale.push_back(FloatToF16(scale));
   if (format.offset == OffsetKind::kZeroPoint) m.zero = codes.zeros;
   return m;
@@ -67,6 +72,28 @@ QuantizedMatrix ToStored(const GgmlCodes& codes, const IntegerFormat& format) {
   for (const float d : codes.dmin) {
     if (format.offset == OffsetKind::kSuperMin) m.super_min.push_back(FloatToF16(d));
     if (format.offset == OffsetKind::kMinF16) m.min.push_back(FloatToF16(-d));
+  }
+  return m;
+}
+
+// The byte of a scale that is exactly in the format.
+uint8_t ByteOfScale(ScaleKind kind, float scale, float tensor_scale) {
+  if (kind == ScaleKind::kE8M0) return E8M0OfExponent(FloorLog2(scale));
+  static const Table e4m3 = FloatTable(FloatGrid::Standard(4, 3));
+  return RoundToCode(e4m3, scale / tensor_scale);
+}
+
+QuantizedMatrix ToStored(const TableCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
+  QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
+  m.codes = InStoredOrder(codes.codes, codes.rows, codes.cols, order);
+  m.order = std::move(order);
+  m.tensor_scale = codes.tensor_scale;
+  for (const float scale : codes.scales) {
+    if (format.scale == ScaleKind::kF16) {
+      m.scale.push_back(FloatToF16(scale));
+    } else {
+      m.scale_code.push_back(ByteOfScale(format.scale, scale, codes.tensor_scale));
+    }
   }
   return m;
 }
@@ -152,6 +179,24 @@ QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, co
       report.note += fmt::format("{}{} dead columns", report.note.empty() ? "" : "; ", solved.dead_columns);
     }
   };
+  const auto stored_order = [&](const GptqReport& solved) {
+    const bool ordered = options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
+    return ordered ? solved.permutation : std::vector<int32_t>();
+  };
+  if (format.alphabet) {
+    ScalarFormat table = ScalarFormatOf(format);
+    if (options.method == Method::kRtn && table.rule == ScaleRule::kSquaredError)
+      table.rule = ScaleRule::kAbsMax;
+    if (options.method == Method::kGptq) {
+      GptqTableOptions gptq{.format = table, .order = options.order};
+      gptq.damping.relative = options.damping;
+      const GptqTableResult solved = SolveGptqTable(w, inputs.hessian, gptq, pool);
+      describe(solved);
+      return ToStored(solved.matrix, format, stored_order(solved));
+    }
+    CheckFinite(w);
+    return ToStored(RoundToTable(w, table, importance, pool), format, {});
+  }
   if (options.method == Method::kGptq) {
     if (ggml) {
       GptqGgmlOptions gptq{.type = *ggml};
@@ -167,8 +212,7 @@ QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, co
     gptq.damping.relative = options.damping;
     const GptqResult solved = SolveGptq<float>(w, inputs.hessian, gptq, pool);
     describe(solved);
-    const bool ordered = options.order == ColumnOrder::kActivation && format.group != 0 && !solved.fell_back;
-    return ToStored(solved.matrix, format, ordered ? solved.permutation : std::vector<int32_t>());
+    return ToStored(solved.matrix, format, stored_order(solved));
   }
   if (ggml)
     return ToStored(RoundToGgml<float>(w, *ggml, importance, GgmlEmphasis::kImportance, pool), format);

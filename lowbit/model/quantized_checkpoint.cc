@@ -253,7 +253,7 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
     const Matrix matrix = model.weights->Load(value.name);
     const auto* found = std::get_if<IntegerFormat>(&matrix.format);
     if (found == nullptr || found->scale != ScaleKind::kF16 || found->offset == OffsetKind::kMinF16 ||
-        (format && !(*format == *found))) {
+        found->alphabet || (format && !(*format == *found))) {
       Fail(
           "{}: {} of tensor {} cannot be in a GPTQ checkpoint; all linear layers must be intB or intB-gN of "
           "one kind",

@@ -7,6 +7,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/base/random.h"
+#include "lowbit/format/code_table.h"
 
 namespace lowbit {
 namespace {
@@ -68,7 +69,9 @@ class RandomWeights : public Weights {
       std::memcpy(owner->data() + i, &state, 8);
     }
     const float spread = 0.02f / std::sqrt(static_cast<float>(shape[1]) / 2048);
-    if (const auto* f = std::get_if<IntegerFormat>(&m.format)) {
+    if (const auto* f = std::get_if<IntegerFormat>(&m.format); f != nullptr && f->alphabet) {
+      return OwnPacked(RandomTable(*f, m.rows, m.cols, spread, state));
+    } else if (f != nullptr) {
       const PackedLayout layout(*f, m.rows, m.cols);
       const auto fill16 = [&](size_t begin, size_t end, float value) {
         const uint16_t half = FloatToF16(value);
@@ -104,6 +107,29 @@ class RandomWeights : public Weights {
   }
 
  private:
+  // Codes that the table knows, and scales under which levels reach `spread`.
+  static QuantizedMatrix RandomTable(const IntegerFormat& format, int64_t rows, int64_t cols, float spread,
+                                     uint64_t state) {
+    const Table& table = CodeTableOf(*format.alphabet).table;
+    QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};
+    m.codes.resize(static_cast<size_t>(rows * cols));
+    for (uint8_t& code : m.codes) {
+      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+      code = table.code[(state >> 32) % table.code.size()];
+    }
+    const float step = spread / table.MaxMagnitude();
+    const auto numbers = static_cast<size_t>(rows * m.groups());
+    if (format.scale == ScaleKind::kF16) {
+      m.scale.assign(numbers, FloatToF16(step));
+    } else {
+      m.tensor_scale = step / 2;
+      // 2^(e - 127) <= step, or 2 in E4M3.
+      const auto exponent = static_cast<uint8_t>(127 + std::ilogb(step));
+      m.scale_code.assign(numbers, format.scale == ScaleKind::kE8M0 ? exponent : uint8_t{0x40});
+    }
+    return m;
+  }
+
   uint64_t seed_;
   std::map<std::string, std::vector<int64_t>> shapes_;
   std::map<std::string, Format> formats_;

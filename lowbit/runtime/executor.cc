@@ -279,14 +279,15 @@ void Executor::RunLinears(const Step& step, int64_t rows) {
   const float* x = ValueData(graph_.nodes[step.first].in[0]);
   // Packed matrices in stored column order share one rounding of x and one fork of the pool; the rest go
   // alone.
-  const auto joins = [&](const Matrix& m) {
-    return m.packed() && m.order.empty() && arithmetic_ == Arithmetic::kInt8;
+  const auto joins = [&](int i) {
+    return loaded_[i]->packed && loaded_[i]->packed->in_bytes() && GetMatrix(i).order.empty() &&
+           arithmetic_ == Arithmetic::kInt8;
   };
   jobs_.clear();
   for (int i = step.first; i < step.last; ++i) {
     const Matrix& matrix = GetMatrix(i);
     float* y = ValueData(graph_.nodes[i].out[0]);
-    if (joins(matrix)) {
+    if (joins(i)) {
       jobs_.push_back({&*loaded_[i]->packed, y, matrix.rows});
     } else {
       Multiply(i, x, rows, y);
@@ -299,8 +300,7 @@ void Executor::RunLinears(const Step& step, int64_t rows) {
   for (int i = step.first; i < step.last; ++i) {
     const std::vector<float>& bias = loaded_[i]->vector;
     const Matrix& matrix = GetMatrix(i);
-    if (!bias.empty() && joins(matrix))
-      AddBias(ValueData(graph_.nodes[i].out[0]), bias.data(), rows, matrix.rows);
+    if (!bias.empty() && joins(i)) AddBias(ValueData(graph_.nodes[i].out[0]), bias.data(), rows, matrix.rows);
   }
 }
 
@@ -316,7 +316,7 @@ void Executor::Multiply(int node, const float* x, int64_t rows, float* y) {
   }
   if (!matrix.packed()) {
     MatMul(ViewFloat(matrix), x, rows, matrix.cols, y, matrix.rows, pool_);
-  } else if (arithmetic_ == Arithmetic::kFloat) {
+  } else if (arithmetic_ == Arithmetic::kFloat || !loaded_[node]->packed->in_bytes()) {
     MatMulF32(*loaded_[node]->packed, x, rows, matrix.cols, y, matrix.rows, pool_);
   } else {
     quantized_.Quantize(x, rows, matrix.cols, matrix.cols, pool_);

@@ -37,8 +37,27 @@ TEST(Format, NamesRoundTrip) {
   EXPECT_EQ(NameOf(ParseFormat("INT4-row")), "int4");
 }
 
+TEST(Format, TablesAreNamedLikeTheirAlphabets) {
+  for (const char* name : {"e2m1-g32", "nvfp4", "mxfp4", "mxfp8-e4m3", "nf4-g64", "apot4-g128",
+                           "ternary-g64-median", "binary-g32", "lloyd3-gauss-g64", "int7-g32"}) {
+    const Format format = ParseFormat(name);
+    EXPECT_EQ(NameOf(format), name);
+    EXPECT_TRUE(std::get<IntegerFormat>(format).alphabet) << name;
+  }
+  EXPECT_FALSE(std::get<IntegerFormat>(ParseFormat("int4-g32")).alphabet);
+  // 4 bits and a byte for 16; 2 bits and an f16 for 64; a matrix large enough to forget its own scale.
+  EXPECT_NEAR(PackedLayout(std::get<IntegerFormat>(ParseFormat("nvfp4")), 1024, 1024).bytes * 8 / 1048576.0,
+              4.5, 1e-3);
+  EXPECT_EQ(
+      PackedLayout(std::get<IntegerFormat>(ParseFormat("ternary-g64")), 1024, 1024).bytes * 8 / 1048576.0,
+      2.25);
+  // Names of numbers that have no stored form.
+  for (const char* name : {"int4-g33", "nf4-g20", "nf4-f32", "int4-asym-g16"})
+    EXPECT_THROW(ParseFormat(name), UsageError);
+}
+
 TEST(Format, AWrongNameGetsTheNearest) {
-  for (const char* name : {"int4g32", "int7-g32", "int4-g33", "int4-g16", "q4k", "", "int4-", "int4-g32-x"}) {
+  for (const char* name : {"int4g32", "int9-g32", "q4k", "", "int4-", "int4-g32-x", "nvfp5"}) {
     try {
       ParseFormat(name);
       ADD_FAILURE() << name;

@@ -115,7 +115,7 @@ TEST_F(FloatMatMul, HalfConversionsAgreeWithTheScalarOnes) {
 // The packed product with f32 activations.
 TEST_F(FloatMatMul, PackedAgreesWithDoubleOnEveryTarget) {
   ThreadPool pool(2);
-  for (const std::string& name : AllFormats()) {
+  for (const std::string& name : AllStoredFormats()) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {17, 300}, {33, 550}}) {
       const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 3);
       const OwnedMatrix w(m);

@@ -114,7 +114,7 @@ TEST_F(MatMulTest, OneHotActivationsReadOutEveryWeight) {
 
 TEST_F(MatMulTest, ATokenGivesTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
   for (const char* name : {"int2-g64", "int3-g32", "int4-g32", "int4-g128-asym", "int5", "q2_k", "q4_k",
-                           "q6_k", "int8-g32", "q5_1"}) {
+                           "q6_k", "int8-g32", "q5_1", "nvfp4", "ternary-g64"}) {
     const int64_t rows = 150, cols = 700, most = 270;
     const OwnedMatrix w(RandomQuantized(IntegerFormatOf(name), rows, cols, 4));
     const std::vector<float> x = RandomFloats(most * cols, 6);
@@ -164,6 +164,45 @@ TEST_F(MatMulTest, ManyMatricesGiveWhatEachGivesAlone) {
   }
 }
 
+TEST_F(MatMulTest, LevelsThatBytesHoldNearlyStayWithinTheStatedError) {
+  const int64_t rows = 40, cols = 256;
+  for (const char* name : {"nf4-g64", "nupes4-p0.7-g32", "lloyd3-gauss-g64"}) {
+    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 8);
+    const OwnedMatrix w(m);
+    const CodeTable& table = *w.view.table;
+    ASSERT_TRUE(w.view.in_bytes());
+    ASSERT_GT(table.error, 0);
+    ASSERT_LE(table.error, 1 / 254.0);
+    ThreadPool pool(1);
+    const std::vector<float> x = RandomFloats(cols, 5);
+    QuantizedActivations q;
+    q.Quantize(x.data(), 1, cols, cols, pool);
+    const Reference slow = Slow(m, q);
+    std::vector<float> y(static_cast<size_t>(rows));
+    MatMul(w.view, q, y.data(), rows, pool);
+    for (int64_t r = 0; r < rows; ++r) {
+      double bound = 0;
+      for (int64_t c = 0; c < cols; ++c) {
+        const double scale =
+            std::abs(F16ToFloat(m.scale[static_cast<size_t>(r * m.groups() + c / m.format.group)]));
+        bound +=
+            std::abs(q.codes(0)[c] * q.scales(0)[c / kActivationBlock]) * scale * table.table.MaxMagnitude();
+      }
+      ASSERT_NEAR(y[r], slow.y[r], bound * table.error + 1e-6 * slow.magnitude[r]) << name;
+    }
+  }
+}
+
+TEST_F(MatMulTest, LevelsThatFitNoBytesAreRefused) {
+  const OwnedMatrix w(RandomQuantized(IntegerFormatOf("mxfp8-e4m3"), 4, 64, 1));
+  EXPECT_FALSE(w.view.in_bytes());
+  ThreadPool pool(1);
+  QuantizedActivations q;
+  q.Quantize(RandomFloats(64, 1).data(), 1, 64, 64, pool);
+  float y[4];
+  EXPECT_THROW(MatMul(w.view, q, y, 4, pool), Error);
+}
+
 TEST_F(MatMulTest, AWrongShapeIsRefused) {
   const OwnedMatrix w(RandomQuantized(IntegerFormatOf("int4-g32"), 4, 64, 1));
   ThreadPool pool(1);
@@ -175,7 +214,7 @@ TEST_F(MatMulTest, AWrongShapeIsRefused) {
 }
 
 TEST_F(MatMulTest, DequantizedRowsAreBitIdentical) {
-  for (const std::string& name : AllFormats()) {
+  for (const std::string& name : AllStoredFormats()) {
     for (const auto& [rows, cols] : kShapes) {
       const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 12);
       const OwnedMatrix w(m);

@@ -18,15 +18,25 @@ inline IntegerFormat IntegerFormatOf(const std::string& name) {
   return std::get<IntegerFormat>(ParseFormat(name));
 }
 
-// Every width, one- and two-level scales, every offset; groups that divide a block, that are wider, that do
-// neither.
+// Every width, one- and two-level scales, every offset, tables that bytes hold exactly; groups that divide a
+// block, that are wider, that do neither.
 inline const std::vector<std::string>& AllFormats() {
   static const std::vector<std::string> names = {
       "int2-g32",       "int2-g64-asym", "int2-g128", "int2",      "int3-g32",      "int3-g64",
       "int3-g128-asym", "int4-g32",      "int4-g64",  "int4-g128", "int4-g96-asym", "int4-g256",
       "int4",           "int5-g32",      "int5-g64",  "int5-asym", "int6-g32-asym", "int6-g128",
       "int8-g32",       "int8-g128",     "int8",      "int8-asym", "int8-g160",     "q4_1",
-      "q5_1",           "q2_k",          "q3_k",      "q4_k",      "q5_k",          "q6_k"};
+      "q5_1",           "q2_k",          "q3_k",      "q4_k",      "q5_k",          "q6_k",
+      "binary-g32",     "ternary-g64",   "e2m1-g32",  "e2m1",      "mxfp4",         "nvfp4",
+      "apot4-g96",      "apot5-g64",     "iq4nl-g32", "mxfp6-e2m3"};
+  return names;
+}
+
+// The same and tables that bytes hold nearly or not at all.
+inline std::vector<std::string> AllStoredFormats() {
+  std::vector<std::string> names = AllFormats();
+  names.insert(names.end(), {"nf4-g64", "lloyd3-gauss-g64", "nupes4-p0.7-g32", "e3m2-g32", "int7-g32",
+                             "mxfp8-e4m3", "mxfp8-e5m2", "e4m3"});
   return names;
 }
 
@@ -37,7 +47,12 @@ inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows
   QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};
   const auto size = [&](int64_t n) { return static_cast<size_t>(rows * n); };
   m.codes.resize(size(cols));
+  if (format.alphabet) {
+    const Table& table = CodeTableOf(*format.alphabet).table;
+    for (auto& c : m.codes) c = extreme ? table.code.back() : table.code[random.Below(table.code.size())];
+  }
   for (auto& c : m.codes) {
+    if (format.alphabet) break;
     c = static_cast<uint8_t>(extreme ? (1 << format.bits) - 1 : random.Below(uint64_t{1} << format.bits));
   }
   const auto halves = [&](std::vector<uint16_t>& v, int64_t n, float unit) {
@@ -50,6 +65,12 @@ inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows
   };
   if (format.scale == ScaleKind::kF16) {
     halves(m.scale, m.groups(), 0.02f);
+  } else if (format.scale == ScaleKind::kE8M0) {
+    bytes(m.scale_code, m.groups(), 120);
+    for (auto& e : m.scale_code) e = static_cast<uint8_t>(118 + e % 4);
+  } else if (format.scale == ScaleKind::kE4M3) {
+    bytes(m.scale_code, m.groups(), 127);
+    m.tensor_scale = 0.00037f;
   } else {
     bytes(m.sub_scale, m.groups(), NumbersShareByte(format) ? 16 : 256);
     halves(m.super, m.supers(), 0.0005f);
@@ -66,13 +87,16 @@ inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows
 // A packed matrix with its bytes.
 struct OwnedMatrix {
   explicit OwnedMatrix(const QuantizedMatrix& m)
-      : bytes(PackedLayout(m.format, m.rows, m.cols).bytes),
-        view(m.format, m.rows, m.cols, bytes.data(), bytes.size()) {
-    const std::vector<uint8_t> packed = Pack(m);
-    std::memcpy(bytes.data(), packed.data(), packed.size());
-  }
+      : bytes(Aligned(Pack(m))), view(m.format, m.rows, m.cols, bytes.data(), bytes.size()) {}
   Buffer<uint8_t> bytes;
   PackedMatrix view;
+
+ private:
+  static Buffer<uint8_t> Aligned(const std::vector<uint8_t>& packed) {
+    Buffer<uint8_t> buffer(packed.size());
+    std::memcpy(buffer.data(), packed.data(), packed.size());
+    return buffer;
+  }
 };
 
 inline std::vector<float> RandomFloats(int64_t n, uint64_t seed) {

@@ -221,6 +221,35 @@ TEST_F(QuantizeModelTest, ThePlannedBitsAreThoseOfTheFile) {
   }
 }
 
+TEST_F(QuantizeModelTest, TablesAreQuantizedStoredAndRun) {
+  ThreadPool pool(2);
+  for (const char* format : {"nvfp4", "mxfp4", "apot4-g32", "nf4-g64", "ternary-g32-median", "mxfp8-e4m3"}) {
+    for (const Method method : {Method::kRtn, Method::kMse, Method::kGptq}) {
+      const QuantizeOptions options = Options(method, format);
+      QuantizeModel(model_, folder_ / "q", options, Calibration(), pool);
+      const Model made = OpenModel(folder_ / "q");
+      const std::string stored = made.weights->StoredAs("model.layers.1.mlp.up_proj.weight");
+      EXPECT_EQ(stored, NameOf(ParseFormat(format)));
+      // Bytes and floats agree as far as rounded activations (and levels, in bytes) let them.
+      const auto logits = [&](Arithmetic arithmetic) {
+        LanguageModel m(made, pool, arithmetic);
+        KvCache cache = m.MakeCache(64, CacheType::kF32);
+        std::vector<float> out(96);
+        m.Feed(cache, Calibration()[0], out.data());
+        return out;
+      };
+      const std::vector<float> exact = logits(Arithmetic::kFloat), bytes = logits(Arithmetic::kInt8);
+      double error = 0, energy = 0;
+      for (size_t i = 0; i < exact.size(); ++i) {
+        error += (exact[i] - bytes[i]) * (exact[i] - bytes[i]);
+        energy += exact[i] * exact[i];
+      }
+      EXPECT_LT(error, 3e-3 * energy) << format;
+      EXPECT_GT(energy, 0);
+    }
+  }
+}
+
 TEST_F(QuantizeModelTest, MemoryStaysBelowItsBound) {
   ThreadPool pool(2);
   const QuantizeReport report =
