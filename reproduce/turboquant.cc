@@ -9,7 +9,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/io/vector_file.h"
-#include "lowbit/quantize/lloyd_max.h"
+#include "lowbit/format/lloyd_max.h"
 #include "lowbit/quantize/vector_code.h"
 #include "reproduce/claim.h"
 

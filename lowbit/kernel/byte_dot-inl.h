@@ -4,7 +4,8 @@
 //   int32
 //
 // A Dot class gives Sum<kBits, kQuads>, the running sum over codes of kBits bits: Start, Step<i> (i-th of the
-// kQuads quads before a flush) and Total. Classes:
+// kQuads quads before a flush) and Total, and kScaled: codes times 16 may be summed (and the sum divided)
+// instead of shifting every code. Classes:
 //   HardwareDot  vpdpbusd, one instruction (AVX512_VNNI in the AVX3 target, AVX-VNNI in the AVX2 target)
 //   PairDot      vpmaddubsw + vpmaddwd. vpmaddubsw saturates at 16 bits, so pairs are only added up while
 //                2 * 127 * (2^kBits - 1) * steps < 32768; codes of 8 bits go through 16-bit products.
@@ -29,19 +30,22 @@ namespace HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 
 struct HardwareDot {
+  static constexpr bool kScaled = true;
   template <int kBits, int kQuads>
   struct Sum {
     Ints total;
     HWY_INLINE void Start(const Ints& bias) { total = bias; }
     template <int i>
     HWY_INLINE void Step(const Bytes& codes, const Quad& x) {
-      LOWBIT_PARTS(p) {
+      EachPart([&](auto p) LOWBIT_STEP {
+        auto sum = total.v[p].raw;
 #if HWY_TARGET == HWY_AVX3
-        asm("vpdpbusd %2, %1, %0" : "+v"(total.v[p].raw) : "v"(codes.v[p].raw), "v"(x.raw));
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes.v[p].raw), "v"(x.raw));
 #else
-        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(total.v[p].raw) : "x"(codes.v[p].raw), "x"(x.raw));
+        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(codes.v[p].raw), "x"(x.raw));
 #endif
-      }
+        total.v[p].raw = sum;
+      });
     }
     HWY_INLINE Ints Total() const {
       return total;
@@ -50,6 +54,7 @@ struct HardwareDot {
 };
 
 struct PairDot {
+  static constexpr bool kScaled = false;
 #if HWY_TARGET == HWY_AVX3
   using Raw = __m512i;
   static HWY_INLINE Raw MaddBytes(Raw u, Raw s) {
@@ -81,7 +86,7 @@ struct PairDot {
     HWY_INLINE void Start(const Ints& bias) { total = bias; }
     template <int i>
     HWY_INLINE void Step(const Bytes& codes, const Quad& x) {
-      LOWBIT_PARTS(p) {
+      EachPart([&](auto p) LOWBIT_STEP {
         if constexpr (kBits == 8) {
           // Even and odd bytes as 16-bit numbers; compilers hoist the halves that several steps share.
           const DH dh;
@@ -94,13 +99,16 @@ struct PairDot {
           total.v[p] = hn::Add(total.v[p], hn::Add(a, b));
         } else {
           const Words pairs{MaddBytes(codes.v[p].raw, x.raw)};
-          part[p] = i % kRun == 0 ? pairs : hn::Add(part[p], pairs);
+          Words run = i % kRun == 0 ? pairs : hn::Add(part[p], pairs);
+          // Compilers reorder the additions until every product waits in memory for its turn.
+          asm("" : "+x"(run.raw));
+          part[p] = run;
           if constexpr (i % kRun == kRun - 1) {
             const hn::Vec<DI> four{MaddWords(part[p].raw, hn::Set(DS(), 1).raw)};
             total.v[p] = hn::Add(total.v[p], four);
           }
         }
-      }
+      });
     }
     HWY_INLINE Ints Total() const { return total; }
   };
@@ -109,6 +117,7 @@ struct PairDot {
 #endif
 
 struct PlainDot {
+  static constexpr bool kScaled = true;
   template <int kBits, int kQuads>
   struct Sum {
     Ints total;
@@ -116,7 +125,7 @@ struct PlainDot {
     template <int i>
     HWY_INLINE void Step(const Bytes& codes, const Quad& x) {
       const auto mask = hn::Set(DU(), 255u);
-      LOWBIT_PARTS(p) {
+      EachPart([&](auto p) LOWBIT_STEP {
         const auto c = hn::BitCast(DU(), codes.v[p]);
         const auto c0 = hn::And(c, mask), c1 = hn::And(hn::ShiftRight<8>(c), mask);
         const auto c2 = hn::And(hn::ShiftRight<16>(c), mask), c3 = hn::ShiftRight<24>(c);
@@ -127,7 +136,7 @@ struct PlainDot {
         const auto low = hn::Add(hn::Mul(hn::BitCast(d, c0), x0), hn::Mul(hn::BitCast(d, c1), x1));
         const auto high = hn::Add(hn::Mul(hn::BitCast(d, c2), x2), hn::Mul(hn::BitCast(d, c3), x3));
         total.v[p] = hn::Add(total.v[p], hn::Add(low, high));
-      }
+      });
     }
     HWY_INLINE Ints Total() const { return total; }
   };

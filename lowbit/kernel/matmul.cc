@@ -53,9 +53,8 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
   // Decoding: few tasks, as their seams interrupt the streams from memory, yet several for each thread to
   // even out. Results do not depend on the cut.
   constexpr int64_t kTasksOfThread = 6, kMostPanels = 32;
-  const int64_t step = decode
-                           ? std::clamp<int64_t>(panels / (pool.threads() * kTasksOfThread), 1, kMostPanels)
-                           : kPrefillPanels;
+  const int64_t share = panels / (pool.threads() * kTasksOfThread) / kDecodePanels * kDecodePanels;
+  const int64_t step = decode ? std::clamp(share, kDecodePanels, kMostPanels) : kPrefillPanels;
   const int64_t blocks = CeilDiv(tokens, kTokenBlock);
   // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
   const int64_t block = CeilDiv(CeilDiv(tokens, blocks), 6) * 6;

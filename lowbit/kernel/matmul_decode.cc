@@ -1,6 +1,6 @@
-// Decoding: one token, so every weight is read once and memory is the limit. A panel is one stream of codes
-// and one of scales, both read in the order in which they lie; the next panel follows without a seam.
-// Everything is unpacked in registers.
+// Decoding: one token, so every weight is read once and memory is the limit. A panel is a stream of codes and
+// one of scales, both read in the order in which they lie; the next panel follows without a seam. Everything
+// is unpacked in registers.
 #include <algorithm>
 
 #include "lowbit/kernel/matmul_kernels.h"
@@ -21,42 +21,45 @@ namespace HWY_NAMESPACE {
 // How many columns share a scale: half a tile, a tile, two or four tiles.
 enum class Unit { k16, k32, kLong };
 
-template <class Dot, int kBits, Unit kUnit>
-struct UnitSum {
-  // A sum is a chain of dependent instructions; a long unit is cut in two so that they overlap.
-  static constexpr int kChains = kUnit == Unit::kLong ? 2 : 1;
-  typename Dot::template Sum<kBits, 8 / kChains> chain[kChains];
+// Panels walked side by side, each with the panels behind it: with registers enough they share the loads of
+// the activations, halve the weight of latencies, and memory is read from more places at once.
+#if HWY_TARGET == HWY_AVX3
+constexpr int kStreams = kDecodePanels;
+#else
+constexpr int kStreams = 1;
+#endif
+template <class F>
+HWY_INLINE void EachStream(F&& f) {
+  Unroll<0, kStreams>(f);
+}
 
-  HWY_INLINE void Start(const Ints& bias) {
-    chain[0].Start(bias);
-    for (int i = 1; i < kChains; ++i) chain[i].Start(ZeroInts());
-  }
-  HWY_INLINE void AddTile(const uint8_t* from, const int8_t* x) {
-    const Tile<kBits> tile(from);
-    Unroll<0, 8>([&](auto i) LOWBIT_STEP {
-      constexpr int n = decltype(i)::value, q = QuadAt<kBits>(n);
-      chain[n % kChains].template Step<n / kChains>(tile.template Quad<q>(), LoadQuad(x + 4 * q));
-    });
-  }
-  HWY_INLINE Ints Total() const {
-    if constexpr (kChains == 1) return chain[0].Total();
-    if constexpr (kChains == 2) return AddInts(chain[0].Total(), chain[1].Total());
-  }
-};
-
-// The two sums of a tile whose halves have their own scales.
+// The sums of quads 0 to 3 and of quads 4 to 7: of the two halves of a tile, or, together, of the tiles of a
+// unit. Two sums because they are chains of dependent instructions that should overlap.
 template <class Dot, int kBits>
-struct HalfSums {
-  typename Dot::template Sum<kBits, 4> half[2];
+struct TileSums {
+  static constexpr bool kScaled = Dot::kScaled && kBits <= 4;
+  typename Dot::template Sum<kBits, 4> half[2][kStreams];
 
-  HWY_INLINE void AddTile(const uint8_t* from, const int8_t* x) {
-    const Tile<kBits> tile(from);
+  HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x) {
+    Tile<kBits> tile[kStreams];
+    EachStream([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
-      constexpr int n = decltype(i)::value, q = QuadAt<kBits>(n);
-      // The how-manieth quad of its half this is, in the order of QuadAt.
-      constexpr int step = kBits <= 3 ? n % 2 + n / 4 * 2 : kBits == 8 ? n % 4 : n / 2;
-      half[q / 4].template Step<step>(tile.template Quad<q>(), LoadQuad(x + 4 * q));
+      constexpr int q = QuadAt<kBits>(i);
+      constexpr int step = kBits == 8 ? i % 4 : i / 2;  // the how-manieth quad of its half this is
+      const auto four = LoadQuad(x + 4 * q);
+      EachStream([&](auto s) LOWBIT_STEP {
+        half[q / 4][s].template Step<step>(tile[s].template Quad<q, kScaled>(), four);
+      });
     });
+  }
+  template <class Stream>
+  HWY_INLINE Ints Low(Stream s) const {
+    return half[0][s].Total();
+  }
+  template <class Stream>
+  HWY_INLINE Ints High(Stream s) const {
+    if constexpr (kScaled) return ShiftInts<4>(half[1][s].Total());
+    if constexpr (!kScaled) return half[1][s].Total();
   }
 };
 
@@ -74,14 +77,12 @@ struct NumberStream {
   const uint8_t *scale, *offset, *super, *super_min;
   Floats d, d_min;
 
-  NumberStream(const PackedMatrix& w, int64_t panel)
-      : scale(w.bytes + w.layout.scale + panel * w.layout.groups * (kScale == ScaleKind::kF16 ? 32 : 16)),
-        offset(w.bytes + w.layout.offset +
-               panel * w.layout.groups * (kOffset == OffsetKind::kMinF16 ? 32 : 16)),
-        super(w.bytes + w.layout.super + panel * w.layout.supers * 32),
-        super_min(w.bytes + w.layout.super_min + panel * w.layout.supers * 32),
-        d(ZeroFloats()),
-        d_min(ZeroFloats()) {}
+  HWY_INLINE void Open(const PackedMatrix& w, int64_t panel) {
+    scale = w.bytes + w.layout.scale + panel * w.layout.groups * (kScale == ScaleKind::kF16 ? 32 : 16);
+    offset = w.bytes + w.layout.offset + panel * w.layout.groups * (kOffset == OffsetKind::kMinF16 ? 32 : 16);
+    super = w.bytes + w.layout.super + panel * w.layout.supers * 32;
+    super_min = w.bytes + w.layout.super_min + panel * w.layout.supers * 32;
+  }
   // Blocks of 128 columns come in pairs under one super-scale.
   HWY_INLINE void StartBlock(int64_t block) {
     __builtin_prefetch(scale + kAhead);
@@ -118,82 +119,108 @@ void MakeDecodeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias)
   }
 }
 
+// The products of panel + s * stride for every stream s. bias: MakeDecodeBias of every unit.
+template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
+void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                      int64_t stride, const int32_t* bias, float* y) {
+  constexpr bool kCentred = kOffset == OffsetKind::kCentre;
+  const int level = UnitLevel(w.format);
+  const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
+  // Units of a group wider than 128 columns, or of one that is no power of two.
+  const int64_t units_per_group =
+      w.format.group == 0 ? UnitsOf(w, level) : std::max<int64_t>(1, w.format.group / UnitColumns(level));
+
+  const uint8_t* codes[kStreams];
+  NumberStream<kBits, kScale, kOffset> numbers[kStreams];
+  Floats sum[kStreams];
+  EachStream([&](auto s) LOWBIT_STEP {
+    codes[s] = w.bytes + w.layout.codes + (panel + s * stride) * w.layout.tiles * 64 * kBits;
+    numbers[s].Open(w, panel + s * stride);
+    sum[s] = ZeroFloats();
+  });
+  const int8_t* q = x.codes(token);
+  const float* x_scale = x.scales(token);
+  const int32_t* unit_bias = bias;
+  int64_t left_in_group = units_per_group;
+  int64_t left = w.layout.tiles;
+  for (int64_t block = 0; left > 0; ++block) {
+    Floats partial[kStreams];
+    EachStream([&](auto s) LOWBIT_STEP {
+      partial[s] = ZeroFloats();
+      numbers[s].StartBlock(block);
+    });
+    const auto finish = [&](const Ints* dot) LOWBIT_STEP {
+      EachStream([&](auto s) LOWBIT_STEP {
+        const Floats scale = numbers[s].Scale();
+        partial[s] = MulAdd(ToFloats(dot[s]), scale, partial[s]);
+        if constexpr (!kCentred) {
+          float total;
+          std::memcpy(&total, unit_bias, 4);
+          partial[s] = MulAdd(SetFloats(total), numbers[s].Minimum(scale), partial[s]);
+        }
+      });
+      ++unit_bias;
+      if (kUnit == Unit::k16 || --left_in_group == 0) {
+        left_in_group = units_per_group;
+        EachStream([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
+      }
+    };
+    int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
+    left -= in_block;
+    while (in_block > 0) {
+      TileSums<Dot, kBits> sums;
+      EachStream([&](auto s) LOWBIT_STEP {
+        sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
+        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(unit_bias[1]) : ZeroInts());
+      });
+      int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
+      in_block -= in_unit;
+      do {
+        sums.Add(codes, q);
+        EachStream([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
+        q += kTileColumns;
+      } while (kUnit == Unit::kLong && --in_unit > 0);
+      Ints dot[kStreams];
+      if constexpr (kUnit == Unit::k16) {
+        EachStream([&](auto s) LOWBIT_STEP { dot[s] = sums.Low(s); });
+        finish(dot);
+        EachStream([&](auto s) LOWBIT_STEP { dot[s] = sums.High(s); });
+        // The second half of the last tile may lie past the last group.
+        if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) finish(dot);
+      } else {
+        EachStream([&](auto s) LOWBIT_STEP { dot[s] = AddInts(sums.Low(s), sums.High(s)); });
+        finish(dot);
+      }
+    }
+    const Floats scale = SetFloats(x_scale[block]);
+    EachStream([&](auto s) LOWBIT_STEP { sum[s] = MulAdd(scale, partial[s], sum[s]); });
+  }
+  EachStream([&](auto s) LOWBIT_STEP {
+    const int64_t row = (panel + s * stride) * kPanelRows;
+    if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
+      StoreFloats(sum[s], y + row);
+    } else {
+      alignas(64) float last[kPanelRows];
+      StoreFloats(sum[s], last);
+      std::copy_n(last, w.rows - row, y + row);
+    }
+  });
+}
+
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                   int64_t end, float* y) {
-  constexpr bool kCentred = kOffset == OffsetKind::kCentre;
   const int level = UnitLevel(w.format);
   const int64_t units = UnitsOf(w, level);
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
   MakeDecodeBias<kOffset>(x.sums(level, token), units, kBits, bias);
-  const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
-  // Units of a group wider than 128 columns, or of one that is no power of two.
-  const int64_t units_per_group =
-      w.format.group == 0 ? units : std::max<int64_t>(1, w.format.group / UnitColumns(level));
-  const uint8_t* codes = w.bytes + w.layout.codes + panel * w.layout.tiles * 64 * kBits;
-
-  for (; panel < end; ++panel) {
-    NumberStream<kBits, kScale, kOffset> numbers(w, panel);
-    const int8_t* q = x.codes(token);
-    const float* x_scale = x.scales(token);
-    const int32_t* unit_bias = bias;
-    Floats sum = ZeroFloats();
-    int64_t left_in_group = units_per_group;
-    int64_t left = w.layout.tiles;
-    for (int64_t block = 0; left > 0; ++block) {
-      Floats partial = ZeroFloats();
-      numbers.StartBlock(block);
-      const auto finish = [&](const Ints& dot) LOWBIT_STEP {
-        const Floats s = numbers.Scale();
-        partial = MulAdd(ToFloats(dot), s, partial);
-        if constexpr (!kCentred) {
-          float total;
-          std::memcpy(&total, unit_bias, 4);
-          partial = MulAdd(SetFloats(total), numbers.Minimum(s), partial);
-        }
-        ++unit_bias;
-        if (kUnit == Unit::k16 || --left_in_group == 0) {
-          left_in_group = units_per_group;
-          numbers.NextGroup();
-        }
-      };
-      int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
-      left -= in_block;
-      while (in_block > 0) {
-        if constexpr (kUnit == Unit::k16) {
-          HalfSums<Dot, kBits> sums;
-          sums.half[0].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
-          sums.half[1].Start(kCentred ? SetInts(unit_bias[1]) : ZeroInts());
-          sums.AddTile(codes, q);
-          codes += 64 * kBits;
-          q += kTileColumns;
-          --in_block;
-          finish(sums.half[0].Total());
-          // The second half of the last tile may lie past the last group.
-          if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) finish(sums.half[1].Total());
-        } else {
-          UnitSum<Dot, kBits, kUnit> unit;
-          unit.Start(kCentred ? SetInts(*unit_bias) : ZeroInts());
-          int64_t in_unit = kUnit == Unit::k32 ? 1 : std::min(in_block, tiles_per_unit);
-          in_block -= in_unit;
-          do {
-            unit.AddTile(codes, q);
-            codes += 64 * kBits;
-            q += kTileColumns;
-          } while (kUnit == Unit::kLong && --in_unit > 0);
-          finish(unit.Total());
-        }
-      }
-      sum = MulAdd(SetFloats(x_scale[block]), partial, sum);
-    }
-    const int64_t row = panel * kPanelRows;
-    if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
-      StoreFloats(sum, y + row);
-    } else {
-      alignas(64) float last[kPanelRows];
-      StoreFloats(sum, last);
-      std::copy_n(last, w.rows - row, y + row);
-    }
+  const int64_t length = (end - panel) / kStreams;  // panels of a stream
+  for (int64_t i = 0; i < length; ++i) {
+    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel + i, length, bias, y);
+  }
+  // A panel that is left over is its own neighbour.
+  for (panel += length * kStreams; panel < end; ++panel) {
+    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel, 0, bias, y);
   }
 }
 

@@ -35,7 +35,8 @@ void Expand(const PackedMatrix& w, int64_t panel, int64_t tile, int64_t tiles, f
   int64_t known = -1;
   Floats scale = ZeroFloats(), offset = ZeroFloats();
   for (int64_t t = 0; t < tiles; ++t, from += 64 * kBits, to += kTileColumns * 16) {
-    const Tile<kBits> loaded(from);
+    Tile<kBits> loaded;
+    loaded.Load(from);
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
       constexpr int q = decltype(i)::value;
       if (q == 0 || (half && q == 4)) {

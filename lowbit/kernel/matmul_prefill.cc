@@ -32,7 +32,8 @@ constexpr int64_t kChunkTiles = 16;
 template <int kBits>
 HWY_INLINE void UnpackTiles(const uint8_t* from, int64_t tiles, uint8_t* to) {
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    const Tile<kBits> codes(from);
+    Tile<kBits> codes;
+    codes.Load(from);
     Unroll<0, 8>([&](auto q)
                      LOWBIT_STEP { StoreBytes(codes.template Quad<decltype(q)::value>(), to + 64 * q); });
     from += 64 * kBits;

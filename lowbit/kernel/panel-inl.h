@@ -45,163 +45,6 @@ struct Floats {
 };
 using Quad = hn::Vec<DI>;
 
-#define LOWBIT_PARTS(i) _Pragma("GCC unroll 4") for (int i = 0; i < kParts; ++i)
-
-HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
-  Bytes r;
-  LOWBIT_PARTS(i) r.v[i] = hn::LoadU(DB(), p + 4 * kLanes * i);
-  return r;
-}
-// Stops the compiler from reading `b` again from memory, out of order, where it is used.
-HWY_INLINE void KeepInRegister(Bytes& b) {
-#if HWY_ARCH_X86
-  LOWBIT_PARTS(i) asm volatile("" : "+v"(b.v[i].raw));
-#else
-  (void)b;
-#endif
-}
-HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
-  LOWBIT_PARTS(i) hn::StoreU(b.v[i], DB(), p + 4 * kLanes * i);
-}
-// There is no shift of bytes: shift 16 bits and let the mask drop what crossed over.
-template <int kRight>
-HWY_INLINE hn::Vec<DB> ShiftBits(hn::Vec<DB> b) {
-  if constexpr (kRight > 0) return hn::BitCast(DB(), hn::ShiftRight<kRight>(hn::BitCast(DH(), b)));
-  if constexpr (kRight < 0) return hn::BitCast(DB(), hn::ShiftLeft<-kRight>(hn::BitCast(DH(), b)));
-  return b;
-}
-template <int kRight>
-HWY_INLINE Bytes ShiftAnd(const Bytes& b, uint8_t mask) {
-  Bytes r;
-  LOWBIT_PARTS(i) r.v[i] = hn::And(ShiftBits<kRight>(b.v[i]), hn::Set(DB(), mask));
-  return r;
-}
-template <int kRight>
-HWY_INLINE Bytes OrShiftAnd(const Bytes& base, const Bytes& b, uint8_t mask) {
-  Bytes r;
-  LOWBIT_PARTS(i) r.v[i] = hn::OrAnd(base.v[i], ShiftBits<kRight>(b.v[i]), hn::Set(DB(), mask));
-  return r;
-}
-
-HWY_INLINE Ints SetInts(int32_t x) {
-  Ints r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Set(DI(), x);
-  return r;
-}
-HWY_INLINE Ints ZeroInts() {
-  Ints r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Zero(DI());
-  return r;
-}
-HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
-  Ints r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
-  return r;
-}
-HWY_INLINE Floats SetFloats(float x) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Set(DF(), x);
-  return r;
-}
-HWY_INLINE Floats ZeroFloats() {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Zero(DF());
-  return r;
-}
-HWY_INLINE Floats LoadFloats(const float* p) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::LoadU(DF(), p + kLanes * i);
-  return r;
-}
-HWY_INLINE void StoreFloats(const Floats& f, float* p) {
-  LOWBIT_PARTS(i) hn::StoreU(f.v[i], DF(), p + kLanes * i);
-}
-HWY_INLINE Floats ToFloats(const Ints& a) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::ConvertTo(DF(), a.v[i]);
-  return r;
-}
-HWY_INLINE Floats Mul(const Floats& a, const Floats& b) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Mul(a.v[i], b.v[i]);
-  return r;
-}
-HWY_INLINE Floats Add(const Floats& a, const Floats& b) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Add(a.v[i], b.v[i]);
-  return r;
-}
-HWY_INLINE Floats Sub(const Floats& a, const Floats& b) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Sub(a.v[i], b.v[i]);
-  return r;
-}
-HWY_INLINE Floats MulAdd(const Floats& a, const Floats& b, const Floats& c) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::MulAdd(a.v[i], b.v[i], c.v[i]);
-  return r;
-}
-HWY_INLINE Floats Negate(const Floats& a) {
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::Neg(a.v[i]);
-  return r;
-}
-HWY_INLINE Floats LoadF16(const uint8_t* p) {
-  const hn::Rebind<hwy::float16_t, DF> half;
-  const auto* from = reinterpret_cast<const hwy::float16_t*>(p);
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::PromoteTo(DF(), hn::LoadU(half, from + kLanes * i));
-  return r;
-}
-HWY_INLINE Floats LoadU8(const uint8_t* p) {
-  const hn::Rebind<uint8_t, DI> small;
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i)));
-  return r;
-}
-HWY_INLINE Floats LoadI8(const uint8_t* p) {
-  const hn::Rebind<int8_t, DI> small;
-  const auto* from = reinterpret_cast<const int8_t*>(p);
-  Floats r;
-  LOWBIT_PARTS(i) r.v[i] = hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)));
-  return r;
-}
-// The low (kShift 0) or high (kShift 4) 4 bits of 16 bytes.
-template <int kShift>
-HWY_INLINE Floats LoadU4(const uint8_t* p) {
-  const hn::Rebind<uint8_t, DI> small;
-  Floats r;
-  LOWBIT_PARTS(i) {
-    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
-    r.v[i] = hn::ConvertTo(DF(), kShift == 4 ? hn::ShiftRight<4>(byte) : hn::And(byte, hn::Set(DI(), 15)));
-  }
-  return r;
-}
-template <int kByte>
-HWY_INLINE Floats ByteToFloats(const Bytes& b) {
-  Floats r;
-  LOWBIT_PARTS(i) {
-    const auto byte = hn::And(hn::ShiftRight<8 * kByte>(hn::BitCast(DU(), b.v[i])), hn::Set(DU(), 255u));
-    r.v[i] = hn::ConvertTo(DF(), hn::BitCast(DI(), byte));
-  }
-  return r;
-}
-// table[byte kByte of every lane].
-template <int kByte>
-HWY_INLINE Floats GatherBytes(const float* table, const Bytes& b) {
-  Floats r;
-  LOWBIT_PARTS(i) {
-    const auto byte = hn::And(hn::ShiftRight<8 * kByte>(hn::BitCast(DU(), b.v[i])), hn::Set(DU(), 255u));
-    r.v[i] = hn::GatherIndex(DF(), table, hn::BitCast(DI(), byte));
-  }
-  return r;
-}
-HWY_INLINE Quad LoadQuad(const int8_t* p) {
-  int32_t four;
-  std::memcpy(&four, p, 4);
-  return hn::Set(DI(), four);
-}
-
 // Loops over registers must vanish at compile time: the body is a lambda called with each constant.
 #define LOWBIT_STEP HWY_ATTR __attribute__((always_inline))
 template <int i, int n, class F>
@@ -212,41 +55,203 @@ HWY_INLINE void Unroll(F&& f) {
   }
 }
 
+// f(i) for each part i of a panel's vector; what f returns for them.
+template <class F>
+HWY_INLINE void EachPart(F&& f) {
+  Unroll<0, kParts>(f);
+}
+template <class Panel, class F>
+HWY_INLINE Panel OfParts(F&& f) {
+  Panel r;
+  EachPart([&](auto i) LOWBIT_STEP { r.v[i] = f(i); });
+  return r;
+}
+
+HWY_INLINE Bytes LoadBytes(const uint8_t* p) {
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::LoadU(DB(), p + 4 * kLanes * i); });
+}
+// Stops the compiler from reading `b` again from memory, out of order, where it is used.
+HWY_INLINE Bytes KeepInRegister(Bytes b) {
+#if HWY_ARCH_X86
+  EachPart([&](auto i) LOWBIT_STEP { asm volatile("" : "+v"(b.v[i].raw)); });
+#endif
+  return b;
+}
+HWY_INLINE void StoreBytes(const Bytes& b, uint8_t* p) {
+  EachPart([&](auto i) LOWBIT_STEP { hn::StoreU(b.v[i], DB(), p + 4 * kLanes * i); });
+}
+// There is no shift of bytes: shift 16 bits and let the mask drop what crossed over.
+template <int kRight>
+HWY_INLINE hn::Vec<DB> ShiftBits(hn::Vec<DB> b) {
+  if constexpr (kRight > 0) return hn::BitCast(DB(), hn::ShiftRight<kRight>(hn::BitCast(DH(), b)));
+  if constexpr (kRight < 0) return hn::BitCast(DB(), hn::ShiftLeft<-kRight>(hn::BitCast(DH(), b)));
+  return b;
+}
+template <int kRight>
+HWY_INLINE Bytes Shift(const Bytes& b) {
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return ShiftBits<kRight>(b.v[i]); });
+}
+// Bits of `yes` where `mask` has ones, of `no` elsewhere.
+HWY_INLINE Bytes Select(uint8_t mask, const Bytes& yes, const Bytes& no) {
+  const auto m = hn::Set(DB(), mask);
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP {
+#if HWY_TARGET == HWY_AVX3
+    return hn::IfVecThenElse(m, yes.v[i], no.v[i]);  // there one instruction, bit by bit
+#else
+    return hn::Or(hn::And(m, yes.v[i]), hn::AndNot(m, no.v[i]));
+#endif
+  });
+}
+template <int kRight>
+HWY_INLINE Bytes ShiftAnd(const Bytes& b, uint8_t mask) {
+  return OfParts<Bytes>([&](auto i)
+                            LOWBIT_STEP { return hn::And(ShiftBits<kRight>(b.v[i]), hn::Set(DB(), mask)); });
+}
+template <int kRight>
+HWY_INLINE Bytes OrShiftAnd(const Bytes& base, const Bytes& b, uint8_t mask) {
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP {
+    return hn::OrAnd(base.v[i], ShiftBits<kRight>(b.v[i]), hn::Set(DB(), mask));
+  });
+}
+
+HWY_INLINE Ints SetInts(int32_t x) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Set(DI(), x); });
+}
+HWY_INLINE Ints ZeroInts() {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Zero(DI()); });
+}
+HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Add(a.v[i], b.v[i]); });
+}
+template <int kRight>
+HWY_INLINE Ints ShiftInts(const Ints& a) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::ShiftRight<kRight>(a.v[i]); });
+}
+HWY_INLINE Floats SetFloats(float x) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Set(DF(), x); });
+}
+HWY_INLINE Floats ZeroFloats() {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Zero(DF()); });
+}
+HWY_INLINE Floats LoadFloats(const float* p) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::LoadU(DF(), p + kLanes * i); });
+}
+HWY_INLINE void StoreFloats(const Floats& f, float* p) {
+  EachPart([&](auto i) LOWBIT_STEP { hn::StoreU(f.v[i], DF(), p + kLanes * i); });
+}
+HWY_INLINE Floats ToFloats(const Ints& a) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::ConvertTo(DF(), a.v[i]); });
+}
+HWY_INLINE Floats Mul(const Floats& a, const Floats& b) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Mul(a.v[i], b.v[i]); });
+}
+HWY_INLINE Floats Add(const Floats& a, const Floats& b) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Add(a.v[i], b.v[i]); });
+}
+HWY_INLINE Floats Sub(const Floats& a, const Floats& b) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Sub(a.v[i], b.v[i]); });
+}
+HWY_INLINE Floats MulAdd(const Floats& a, const Floats& b, const Floats& c) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::MulAdd(a.v[i], b.v[i], c.v[i]); });
+}
+HWY_INLINE Floats Negate(const Floats& a) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Neg(a.v[i]); });
+}
+HWY_INLINE Floats LoadF16(const uint8_t* p) {
+  const hn::Rebind<hwy::float16_t, DF> half;
+  const auto* from = reinterpret_cast<const hwy::float16_t*>(p);
+  return OfParts<Floats>([&](auto i)
+                             LOWBIT_STEP { return hn::PromoteTo(DF(), hn::LoadU(half, from + kLanes * i)); });
+}
+HWY_INLINE Floats LoadU8(const uint8_t* p) {
+  const hn::Rebind<uint8_t, DI> small;
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i)));
+  });
+}
+HWY_INLINE Floats LoadI8(const uint8_t* p) {
+  const hn::Rebind<int8_t, DI> small;
+  const auto* from = reinterpret_cast<const int8_t*>(p);
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)));
+  });
+}
+// The low (kShift 0) or high (kShift 4) 4 bits of 16 bytes.
+template <int kShift>
+HWY_INLINE Floats LoadU4(const uint8_t* p) {
+  const hn::Rebind<uint8_t, DI> small;
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
+    return hn::ConvertTo(DF(), kShift == 4 ? hn::ShiftRight<4>(byte) : hn::And(byte, hn::Set(DI(), 15)));
+  });
+}
+template <int kByte>
+HWY_INLINE Floats ByteToFloats(const Bytes& b) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    const auto byte = hn::And(hn::ShiftRight<8 * kByte>(hn::BitCast(DU(), b.v[i])), hn::Set(DU(), 255u));
+    return hn::ConvertTo(DF(), hn::BitCast(DI(), byte));
+  });
+}
+// table[byte kByte of every lane].
+template <int kByte>
+HWY_INLINE Floats GatherBytes(const float* table, const Bytes& b) {
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    const auto byte = hn::And(hn::ShiftRight<8 * kByte>(hn::BitCast(DU(), b.v[i])), hn::Set(DU(), 255u));
+    return hn::GatherIndex(DF(), table, hn::BitCast(DI(), byte));
+  });
+}
+HWY_INLINE Quad LoadQuad(const int8_t* p) {
+  int32_t four;
+  std::memcpy(&four, p, 4);
+  return hn::Set(DI(), four);
+}
+
 // A tile of kBits-bit codes as it lies in memory, its kBits vectors loaded in ascending order, which is what
 // hardware prefetchers follow.
 template <int kBits>
 struct Tile {
   Bytes vector[kBits];
 
-  HWY_INLINE explicit Tile(const uint8_t* from) {
-    Unroll<0, kBits>([&](auto i) LOWBIT_STEP {
-      vector[i] = LoadBytes(from + 64 * i);
-      KeepInRegister(vector[i]);
-    });
+  HWY_INLINE void Load(const uint8_t* from) {
+    Unroll<0, kBits>([&](auto i) LOWBIT_STEP { vector[i] = KeepInRegister(LoadBytes(from + 64 * i)); });
   }
-  // Quad q (4 columns, 16 rows), one code a byte: the planes of PackedLayout.
-  template <int q>
+  // Up to 4 bits: the codes of quad n in the low and of quad n + 4 in the high nibble of every byte, with
+  // other codes' bits above them. This is how the 4-bit plane lies; narrower planes come to it with one
+  // operation for two quads.
+  template <int n>
+  HWY_INLINE Bytes QuadPair() const {
+    static_assert(kBits <= 4);
+    if constexpr (kBits == 4) return vector[n];
+    if constexpr (kBits == 2) return Shift<n / 2 * 2>(vector[n % 2]);
+    // 1-bit plane: quad n lies at bit n, quad n + 4 at bit n + 4; they belong to bits 2 and 6.
+    if constexpr (kBits == 3) return Select(0x33, Shift<n / 2 * 2>(vector[n % 2]), Shift<n - 2>(vector[2]));
+  }
+  // Quad q (4 columns, 16 rows), one code a byte; kScaled: the codes of quads 4 to 7 times 16, as they lie.
+  template <int q, bool kScaled = false>
   HWY_INLINE Bytes Quad() const {
+    constexpr uint8_t kMask = (1 << kBits) - 1;
     if constexpr (kBits == 8) return vector[q];
-    if constexpr (kBits == 1) return ShiftAnd<q>(vector[0], 1);
-    if constexpr (kBits == 2 || kBits == 3) {
-      const Bytes low = ShiftAnd<q / 2 * 2>(vector[q % 2], 3);
-      if constexpr (kBits == 2) return low;
-      if constexpr (kBits == 3) return OrShiftAnd<q - 2>(low, vector[2], 4);
+    if constexpr (kBits == 1) {
+      return ShiftAnd<q>(vector[0], 1);
+    } else if constexpr (kBits <= 4) {
+      if constexpr (q >= 4 && kScaled) return ShiftAnd<0>(QuadPair<q - 4>(), kMask << 4);
+      if constexpr (q >= 4 && !kScaled) return ShiftAnd<4>(QuadPair<q - 4>(), kMask);
+      if constexpr (q < 4) return ShiftAnd<0>(QuadPair<q>(), kMask);
     }
-    if constexpr (kBits >= 4 && kBits <= 6) {
+    if constexpr (kBits == 5 || kBits == 6) {
+      static_assert(!kScaled);
       const Bytes low = ShiftAnd<q / 4 * 4>(vector[q % 4], 15);
-      if constexpr (kBits == 4) return low;
       if constexpr (kBits == 5) return OrShiftAnd<q - 4>(low, vector[4], 16);
       if constexpr (kBits == 6) return OrShiftAnd<q / 2 * 2 - 4>(low, vector[4 + q % 2], 48);
     }
   }
 };
 
-// The order in which quads are visited where it is free: those that share a vector follow each other.
+// The order in which quads are visited where it is free: quads q and q + 4, which share a vector, follow each
+// other.
 template <int kBits>
 constexpr int QuadAt(int i) {
-  return kBits == 4 || kBits == 5 || kBits == 6 ? i % 2 * 4 + i / 2 : kBits == 8 ? i : i % 4 * 2 + i / 4;
+  return kBits == 8 ? i : i % 2 * 4 + i / 2;
 }
 
 #endif  // LOWBIT_VECTOR_TARGET
