@@ -8,8 +8,8 @@
 #include "lowbit/base/blas.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
-#include "lowbit/io/vector_file.h"
 #include "lowbit/format/lloyd_max.h"
+#include "lowbit/io/vector_file.h"
 #include "lowbit/quantize/vector_code.h"
 #include "reproduce/claim.h"
 
