@@ -41,11 +41,12 @@ int Run(const char* model_path, const char* text_path, const char* prompt) {
   const std::vector<int32_t> text = model.tokenizer->Encode(lowbit::ReadFile(text_path));
   const lowbit::SampleOptions samples = {
       .samples = 8, .length = std::min<int64_t>(256, model.config.context), .seed = 1};
-  lowbit::BlockStream stream(model, lowbit::DrawSamples(text, samples, text_path), pool);
+  lowbit::BlockStream stream(model, lowbit::DrawSamples(text, samples, text_path),
+                             lowbit::StreamMemory::kOneStream, pool);
   stream.Load(0);
   lowbit::HessianAccumulator<float> hessian(before.cols, pool);
-  stream.Observe(0, layer, [&](int node, const float* x, int64_t rows, int64_t sequences) {
-    if (node == layer) hessian.Add({x, rows, before.cols}, sequences);
+  stream.Observe(0, {&layer, 1}, [&](int, const float* x, int64_t rows, int64_t sequences) {
+    hessian.Add({x, rows, before.cols}, sequences);
   });
   const int64_t tokens = hessian.tokens();
   const lowbit::Buffer<float> moments = hessian.Finish();
