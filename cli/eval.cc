@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
 #include "lowbit/base/error.h"
+#include "lowbit/base/naming.h"
 #include "lowbit/metric/score.h"
 #include "lowbit/model/ledger.h"
 #include "lowbit/report/table.h"
@@ -63,12 +65,24 @@ int Run(const Options& o, const Common& common) {
   options.long_entries = long_entries == "skip" ? LongEntries::kSkip : LongEntries::kCut;
   options.prefix_space = o.prefix_space != "no";
   options.max_tokens = o.max_tokens;
-  const Windows windows = MakeWindows(tokenizer, entries, options);
+  const Windows windows = Naming(o.text, [&] { return MakeWindows(tokenizer, entries, options); });
 
   std::unique_ptr<LanguageModel> reference;
   if (!o.reference.empty()) {
-    reference =
-        std::make_unique<LanguageModel>(OpenModel(o.reference, o.tokenizer), pool, Arithmetic::kFloat);
+    const Model other = OpenModel(o.reference, o.tokenizer);
+    if (other.tokenizer) {
+      const Windows same = Naming(o.text, [&] { return MakeWindows(*other.tokenizer, entries, options); });
+      const bool agree =
+          std::equal(windows.windows.begin(), windows.windows.end(), same.windows.begin(), same.windows.end(),
+                     [](const Window& a, const Window& b) { return a.tokens == b.tokens; });
+      if (!agree) {
+        Fail(
+            "{}: its tokenizer makes other tokens of {} than that of {}; divergence is measured between "
+            "models with one vocabulary",
+            o.reference, o.text, o.model);
+      }
+    }
+    reference = std::make_unique<LanguageModel>(other, pool, Arithmetic::kFloat);
   }
   options.cache = ParseCacheFormat(o.kv);
   if (options.cache.packed() && !reference) {
@@ -180,7 +194,8 @@ Action AddEval(CLI::App& app, Common& common) {
       ->check(CLI::IsMember({"documents", "llama.cpp"}))
       ->capture_default_str();
   app.add_option("--context", o->context,
-                 "Tokens of a window (default: 512, or the model's context when it is shorter)");
+                 "Tokens of a window (default: 512, or the model's context when it is shorter)")
+      ->check(CLI::Range(int64_t{4}, int64_t{1} << 24));
   app.add_option("--long", o->long_entries,
                  "Entries longer than the context (default: cut a text, skip JSON entries)")
       ->check(CLI::IsMember({"cut", "skip"}));
@@ -188,7 +203,8 @@ Action AddEval(CLI::App& app, Common& common) {
       ->check(CLI::IsMember({"tokenizer", "no"}))
       ->capture_default_str();
   app.add_option("--max-tokens", o->max_tokens, "Stop after about this many tokens (0: all)")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--kv", o->kv, "What keys and values are kept as (lowbit list caches); compared with f16")
       ->capture_default_str();
   app.add_flag("--no-float", o->no_float, "Skip the second pass with f32 activations");

@@ -5,7 +5,7 @@
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
-#include "lowbit/base/error.h"
+#include "cli/output_path.h"
 #include "lowbit/model/gguf_export.h"
 #include "lowbit/model/quantized_checkpoint.h"
 
@@ -18,13 +18,12 @@ struct Options {
 
 int Run(const Options& o, const Common& common) {
   const Model model = OpenModel(o.model);
-  if (std::filesystem::exists(o.output) && std::filesystem::equivalent(o.output, o.model)) {
-    FailUsage("-o {}: is the model that is read", o.output);
-  }
   std::filesystem::path file = o.output;
   if (o.to == "gguf") {
+    CheckOutputFile(o.output, FilesOf(model));
     WriteGguf(model, o.output);
   } else {
+    CheckOutputFolder(o.output, FilesOf(model));
     WriteGptqFolder(model, o.output, o.to == "gptq" ? GptqLayout::Version::kV1 : GptqLayout::Version::kV2);
     file /= "model.safetensors";
   }

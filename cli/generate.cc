@@ -10,8 +10,11 @@
 #include "cli/calibration_text.h"
 #include "cli/command.h"
 #include "lowbit/base/error.h"
+#include "lowbit/base/naming.h"
+#include "lowbit/base/progress.h"
 #include "lowbit/io/file.h"
 #include "lowbit/text/chat_template.h"
+#include "lowbit/text/utf8.h"
 
 namespace lowbit::cli {
 namespace {
@@ -39,9 +42,18 @@ const char* NameOf(StopReason reason) {
 }
 
 std::string ReadPrompt(const Options& o) {
-  if (!o.prompt_file.empty()) return ReadFile(o.prompt_file);
-  if (o.prompt != "-" && !(o.prompt.empty() && isatty(STDIN_FILENO) == 0)) return o.prompt;
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::string prompt, where = "--prompt";
+  if (!o.prompt_file.empty()) {
+    prompt = ReadFile(where = o.prompt_file);
+  } else if (o.prompt != "-" && !(o.prompt.empty() && isatty(STDIN_FILENO) == 0)) {
+    prompt = o.prompt;
+  } else {
+    prompt.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+    CheckInterrupt();  // Ctrl-C ends the reading early
+    where = "standard input";
+  }
+  CheckUtf8(prompt, where);
+  return prompt;
 }
 
 // A conversation on the terminal or from a pipe: one message a line, an empty line or the end of input ends
@@ -49,10 +61,11 @@ std::string ReadPrompt(const Options& o) {
 // is not run again.
 int Chat(const Options& o, const Common& common, const Model& model, Generator& generator) {
   if (model.chat_template.empty()) {
-    Fail("{}: the model brings no chat template; use --prompt", model.path.string());
+    Fail("{}: the model brings no chat template; leave out --chat to continue a text", model.path.string());
   }
   const Tokenizer& tokenizer = NeedTokenizer(model);
-  const ChatTemplate chat(model.chat_template);
+  const std::string where = model.path.string();
+  const ChatTemplate chat = Naming(where, [&] { return ChatTemplate(model.chat_template); });
   ChatOptions chat_options;
   chat_options.WithTokens(tokenizer);
   std::vector<ChatMessage> messages;
@@ -65,10 +78,13 @@ int Chat(const Options& o, const Common& common, const Model& model, Generator& 
       line = ReadPrompt(o);
     } else {
       if (terminal && !common.json) fmt::print("> "), std::fflush(stdout);
-      if (!std::getline(std::cin, line) || line.empty()) break;
+      std::getline(std::cin, line);
+      CheckInterrupt();
+      if (!std::cin || line.empty()) break;
+      CheckUtf8(line, "standard input");
     }
     messages.push_back({"user", line, {}});
-    const std::string rendered = RenderChat(chat, messages, chat_options);
+    const std::string rendered = Naming(where, [&] { return RenderChat(chat, messages, chat_options); });
     // The template writes the start token itself.
     const std::vector<int32_t> tokens = tokenizer.Encode(rendered, {.add_special = false});
     const Generated result = generator.Run(tokens, o.generate, [&](std::string_view text) {
@@ -91,6 +107,8 @@ int Chat(const Options& o, const Common& common, const Model& model, Generator& 
 
 int Run(const Options& o, const Common& common) {
   CheckSamplerOptions(o.generate.sampler);
+  if (!o.system.empty() && !o.chat) FailUsage("--system: is a part of a conversation; add --chat");
+  CheckUtf8(o.system, "--system");
   const Model model = OpenModel(o.model, o.tokenizer);
   const Tokenizer& tokenizer = NeedTokenizer(model);
   const int64_t context = o.context > 0 ? o.context : std::min<int64_t>(model.config.context, 4096);
@@ -139,7 +157,9 @@ Action AddGenerate(CLI::App& app, Common& common) {
       "--chat", o->chat,
       "Converse with the model's own chat template: messages from --prompt or standard input, one a line");
   app.add_option("--system", o->system, "System message of --chat");
-  app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")->capture_default_str();
+  app.add_option("-n,--max-tokens", o->generate.max_tokens, "Tokens to make")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--ctx", o->context, "Positions of the context (default: the model's, at most 4096)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   app.add_option("--kv", o->kv, "What keys and values are kept as (lowbit list caches)")
@@ -152,7 +172,7 @@ Action AddGenerate(CLI::App& app, Common& common) {
       ->capture_default_str();
   app.add_option("--repeat-penalty", s.repetition_penalty, "Make recent tokens less likely (1: off)")
       ->capture_default_str();
-  app.add_option("--seed", s.seed, "Seed of the draws")->capture_default_str();
+  app.add_option("--seed", s.seed, "Seed of the draws")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--stop", o->generate.stop, "Stop before this string; may be repeated");
   app.add_option("--tokenizer", o->tokenizer, "Tokenizer file or folder, where the model brings none");
   return [o, &common] { return Run(*o, common); };

@@ -5,7 +5,6 @@
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
-#include "lowbit/base/error.h"
 #include "lowbit/format/code_table.h"
 #include "lowbit/model/ledger.h"
 #include "lowbit/report/table.h"
@@ -28,6 +27,9 @@ std::string RunsAs(const Model& model, const LedgerEntry& entry) {
 
 int Run(const Options& o, const Common& common) {
   const Model model = OpenModel(o.model);
+  for (const Value& value : model.graph->values) {
+    if (value.kind == ValueKind::kWeight) CheckShape(*model.weights, value);
+  }
   const Ledger ledger = LedgerOf(model);
   const LlamaConfig& c = model.config;
   const size_t other = ledger.file_bytes > ledger.bytes ? ledger.file_bytes - ledger.bytes : 0;

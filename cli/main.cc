@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <string_view>
 
 #include "cli/command.h"
@@ -74,9 +77,18 @@ std::string CommandLine() {
 
 }  // namespace lowbit::cli
 
+// What was printed must have arrived: a table cut by a full disk is no success.
+int Flushed(int code) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  fmt::print(stderr, "lowbit: cannot write to standard output{}{}\n", errno != 0 ? ": " : "",
+             errno != 0 ? std::strerror(errno) : "");
+  return code == 0 ? 1 : code;
+}
+
 int main(int argc, char** argv) {
   try {
-    return lowbit::cli::Run(argc, argv);
+    return Flushed(lowbit::cli::Run(argc, argv));
   } catch (const lowbit::Interrupted&) {
     fmt::print(stderr, "lowbit: interrupted\n");
     return 1;
@@ -84,7 +96,8 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "lowbit: {}\n", error.what());
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "lowbit: {}\n", error.what());
+    // A write to a pipe that the signal broke off is no failure of its own.
+    fmt::print(stderr, "lowbit: {}\n", lowbit::InterruptRequested() ? "interrupted" : error.what());
     return 1;
   }
 }

@@ -6,6 +6,7 @@
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
+#include "cli/output_path.h"
 #include "lowbit/base/error.h"
 #include "lowbit/method/quantize_model.h"
 #include "lowbit/model/ledger.h"
@@ -20,7 +21,8 @@ struct Options {
   std::string model, output, tokenizer, recipe = "gptq", format, embedding = "int8-g64", text, imatrix,
                                         order = "group-aware", stream = "quantized";
   int bits = 4, group = 64;
-  bool asymmetric = false, no_true_sequential = false, no_search = false, chat_template = false, dry_run = false;
+  bool asymmetric = false, no_true_sequential = false, no_search = false, chat_template = false,
+       dry_run = false;
   std::vector<std::string> tensors;
   SampleOptions samples;
   double damping = 0.01;
@@ -202,12 +204,10 @@ int Run(const Options& o, const Common& common) {
   SampleOptions samples = o.samples;
   samples.length = std::min(samples.length, model.config.context);
   if (o.dry_run) return DryRun(model, options, samples, common);
-  if (o.output.empty()) FailUsage("-o FILE is required: the file to write");
   const fs::path output = o.output;
-  if (fs::is_directory(output))
-    FailUsage("-o {}: is a folder; give a file name such as model.lowbit", o.output);
-  if (fs::exists(output) && fs::equivalent(output, model.path))
-    FailUsage("-o {}: is the model that is read", o.output);
+  std::vector<fs::path> inputs = FilesOf(model);
+  if (!o.text.empty()) inputs.emplace_back(o.text);
+  CheckOutputFile(o.output, inputs);
   if (o.chat_template && o.text.empty()) FailUsage("--chat-template renders --text, which is not given");
   if (!o.imatrix.empty()) {
     if (options.layer.method != Method::kImatrix)
@@ -224,8 +224,16 @@ int Run(const Options& o, const Common& common) {
     const ChatRendering rendering = o.chat_template ? ChatRendering::kModel : ChatRendering::kNone;
     calibration = DrawSamples(CalibrationTokens(model, o.text, rendering), samples, o.text);
   }
-  const QuantizeReport report =
-      QuantizeModel(model, output, options, std::move(calibration), ThreadPool::Global());
+  QuantizeReport report;
+  try {
+    report = QuantizeModel(model, output, options, std::move(calibration), ThreadPool::Global());
+  } catch (...) {
+    if (fs::exists(WorkFolder(output))) {
+      fmt::print(stderr, "Finished blocks are kept in {}: the same command goes on after them.\n",
+                 WorkFolder(output).string());
+    }
+    throw;
+  }
   const Ledger after = LedgerOf(OpenModel(output));
   if (common.json) {
     PrintJson(report, after, output);
@@ -247,6 +255,7 @@ Action AddQuantize(CLI::App& app, Common& common) {
                  "Format of the linear layers, for example int4-g64 (lowbit list formats)");
   app.add_option("--bits", o->bits, "Bits, when --format is not given")->capture_default_str();
   app.add_option("--group", o->group, "Group size, 0 for one scale a row, when --format is not given")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--asym", o->asymmetric, "Integer zero points, when --format is not given");
   app.add_option("--embedding", o->embedding, "Format of embedding and head")->capture_default_str();
@@ -259,7 +268,9 @@ Action AddQuantize(CLI::App& app, Common& common) {
                  "Importance matrix of llama.cpp (GGUF or .dat) instead of --text, for --recipe imatrix");
   app.add_option("--samples", o->samples.samples, "Calibration samples")->capture_default_str();
   app.add_option("--length", o->samples.length, "Tokens of a sample")->capture_default_str();
-  app.add_option("--seed", o->samples.seed, "Where samples are drawn")->capture_default_str();
+  app.add_option("--seed", o->samples.seed, "Where samples are drawn")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--order", o->order, "GPTQ column order")
       ->check(CLI::IsMember({"none", "activation", "static-groups", "group-aware"}))
       ->capture_default_str();

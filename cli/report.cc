@@ -7,8 +7,10 @@
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
+#include "cli/output_path.h"
 #include "lowbit/base/error.h"
 #include "lowbit/io/file.h"
+#include "lowbit/io/json.h"
 #include "lowbit/report/html.h"
 
 namespace lowbit::cli {
@@ -29,6 +31,12 @@ struct Named {
 
 double Number(const json& j, const char* key) {
   return j.contains(key) && j[key].is_number() ? j[key].get<double>() : NAN;
+}
+
+// A number of bytes for people; what is missing or none is shown as such.
+std::string BytesOf(const json& j, const char* key) {
+  const double bytes = Number(j, key);
+  return bytes >= 0 && bytes < 1e18 ? Bytes(static_cast<size_t>(bytes)) : "–";
 }
 
 // What eval printed: one row a model, and quality against bits.
@@ -53,10 +61,9 @@ void AddEvaluations(const std::vector<Named>& evaluations, report::HtmlReport& p
   for (const auto& [name, e] : evaluations) {
     const double bits = Number(e, "bits_per_weight"), linear = Number(e, "bits_per_weight_linear"),
                  divergent = Number(e, "kl_mean");
-    table.AddRow({name, report::Cell(bits), report::Cell(linear),
-                  Bytes(static_cast<size_t>(Number(e, "bytes"))), report::Cell(Number(e, "perplexity")),
-                  report::Cell(Number(e, "bits_per_byte"), 4), report::Cell(divergent, 5),
-                  report::Cell(Number(e, "top1_agreement"), 4)});
+    table.AddRow({name, report::Cell(bits), report::Cell(linear), BytesOf(e, "bytes"),
+                  report::Cell(Number(e, "perplexity")), report::Cell(Number(e, "bits_per_byte"), 4),
+                  report::Cell(divergent, 5), report::Cell(Number(e, "top1_agreement"), 4)});
     quality.points.push_back({bits, Number(e, "perplexity"), name});
     if (divergent > 0) kl.points.push_back({linear, divergent, name});
   }
@@ -114,7 +121,7 @@ void AddSpeeds(const std::vector<Named>& runs, report::HtmlReport& page) {
       const bool decode = test.contains("bandwidth_share");
       table.AddRow(
           {run.value("what", name), test.value("name", ""), report::Cell(Number(test, "tokens_per_s"), 1),
-           Bytes(static_cast<size_t>(Number(test, "bytes_per_token"))),
+           BytesOf(test, "bytes_per_token"),
            fmt::format("{:.1f} % of {}", Number(test, decode ? "bandwidth_share" : "peak_share") * 100,
                        decode ? "read bandwidth" : "dot-product peak")});
       chart.categories.push_back(run.value("what", name) + ", " + test.value("name", ""));
@@ -135,21 +142,49 @@ void AddClaims(const Named& run, report::HtmlReport& page) {
   page.AddTable(table);
 }
 
+// Throws Error unless those of `keys` that are there are strings.
+void CheckTexts(const json& object, std::initializer_list<const char*> keys, const std::string& where) {
+  for (const char* key : keys) {
+    if (object.contains(key) && !object[key].is_string())
+      Fail("{}: \"{}\" must be a string, it is {}", where, key, object[key].dump());
+  }
+}
+
+void CheckList(const json& value, const char* list, std::initializer_list<const char*> texts,
+               const std::string& where) {
+  if (!value[list].is_array()) Fail("{}: \"{}\" must be a list", where, list);
+  for (const json& entry : value[list]) {
+    if (!entry.is_object()) Fail("{}: \"{}\" must hold objects, it holds {}", where, list, entry.dump());
+    CheckTexts(entry, texts, where);
+    if (entry.contains("holds") && !entry["holds"].is_boolean())
+      Fail("{}: \"holds\" must be true or false, it is {}", where, entry["holds"].dump());
+  }
+}
+
 int Run(const Options& o) {
   std::vector<Named> evaluations, layers, speeds, claims, texts;
+  const std::vector<fs::path> inputs(o.inputs.begin(), o.inputs.end());
+  CheckOutputFile(o.output, inputs);
   for (const std::string& path : o.inputs) {
-    json value = json::parse(ReadFile(path), nullptr, false);
+    json value = ParseJson(ReadFile(path), path);
     const std::string name = fs::path(path).stem().stem().string();
     if (!value.is_object()) Fail("{}: not what a command of lowbit prints with --json", path);
     if (value.contains("perplexity")) {
+      CheckTexts(value, {"protocol"}, path);
       evaluations.push_back({name, std::move(value)});
     } else if (value.contains("layers")) {
+      CheckList(value, "layers", {"name", "format", "note"}, path);
       layers.push_back({name, std::move(value)});
     } else if (value.contains("tests")) {
+      CheckList(value, "tests", {"name"}, path);
+      CheckTexts(value, {"what"}, path);
       speeds.push_back({name, std::move(value)});
     } else if (value.contains("claims")) {
+      CheckList(value, "claims", {"id", "text", "measured", "expected"}, path);
+      CheckTexts(value, {"system"}, path);
       claims.push_back({name, std::move(value)});
     } else if (value.contains("text") && value.contains("prompt_tokens")) {
+      CheckTexts(value, {"text"}, path);
       texts.push_back({name, std::move(value)});
     } else {
       Fail("{}: made by no command that a report knows (eval, quantize, bench, reproduce, generate)", path);

@@ -57,6 +57,7 @@ class Bench {
   ~Bench() {
     std::error_code error;
     fs::remove(file_, error);
+    fs::remove_all(WorkFolder(file_), error);  // of a run that was stopped
   }
 
   const Model& model() const { return model_; }

@@ -1,11 +1,8 @@
 // The program as a user meets it: quick to start, free of libtorch, with exit codes that scripts can rely on.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
+#include "tests/cli/program.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,25 +12,6 @@
 
 namespace lowbit {
 namespace {
-
-const std::string kProgram = LOWBIT_BINARY_DIR "/lowbit";
-
-struct Outcome {
-  int code;
-  std::string output;  // stdout and stderr
-};
-
-Outcome RunShell(const std::string& command) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  Outcome outcome;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    outcome.output.append(buffer.data(), n);
-  const int status = pclose(pipe);
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
 
 TEST(Program, DoesNotLinkTorch) {
   const Outcome outcome = RunShell("ldd '" + kProgram + "'");

@@ -3,13 +3,13 @@
 #include <cmath>
 
 #include "lowbit/base/error.h"
-#include "lowbit/base/random.h"
+#include "lowbit/network/rope.h"
 
 namespace lowbit::lab {
 namespace {
 
-// y = x r (w + offset), r = 1 / sqrt(mean(x^2) + eps), with the backward pass in closed form: autograd through the
-// elementary operations would read and write the activation three times as often.
+// y = x r (w + offset), r = 1 / sqrt(mean(x^2) + eps), with the backward pass in closed form: autograd
+// through the elementary operations would read and write the activation three times as often.
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
                                const torch::Tensor& weight, double eps, double offset) {
@@ -22,10 +22,10 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
                                                  torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const torch::Tensor &x = saved[0], &gain = saved[1], &r = saved[2], &dy = gradients[0];
-    const torch::Tensor unit = x * r;                                    // normalised x
+    const torch::Tensor unit = x * r;  // normalised x
     torch::Tensor product = dy * unit;
     const torch::Tensor dw = product.flatten(0, -2).sum(0);
-    const torch::Tensor inner = product.mul_(gain).mean(-1, true);       // mean(dy w unit)
+    const torch::Tensor inner = product.mul_(gain).mean(-1, true);  // mean(dy w unit)
     torch::Tensor dx = dy * gain;
     dx.sub_(unit * inner).mul_(r);
     return {dx, dw, torch::Tensor(), torch::Tensor()};
@@ -34,12 +34,12 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 
 // cos and sin (L, pairs) of positions 0..L-1.
 std::pair<torch::Tensor, torch::Tensor> Angles(const Rope& rope, int64_t length, torch::Device device) {
-  const bool is_long = rope.original_context > 0 && length > rope.original_context && !rope.long_inverse_frequency.empty();
-  const auto& frequency = is_long ? rope.long_inverse_frequency : rope.inverse_frequency;
   const auto options = torch::TensorOptions().dtype(torch::kFloat64);
-  const torch::Tensor f = torch::tensor(std::vector<double>(frequency), options);
+  const torch::Tensor f = torch::tensor(InverseFrequencies(rope, length), options);
   const torch::Tensor angle = torch::outer(torch::arange(length, options), f);
-  const auto finish = [&](const torch::Tensor& t) { return (t * rope.attention_factor).to(device, torch::kFloat32); };
+  const auto finish = [&](const torch::Tensor& t) {
+    return (t * rope.attention_factor).to(device, torch::kFloat32);
+  };
   return {finish(angle.cos()), finish(angle.sin())};
 }
 
@@ -56,9 +56,12 @@ torch::Tensor Rotate(const torch::Tensor& x, const torch::Tensor& cos, const tor
 
 }  // namespace
 
-Executor::Executor(const Graph& graph, ExecutorOptions options) : graph_(graph), options_(options) { Validate(graph_); }
+Executor::Executor(const Graph& graph, ExecutorOptions options) : graph_(graph), options_(options) {
+  Validate(graph_);
+}
 
-torch::Tensor Executor::Linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) const {
+torch::Tensor Executor::Linear(const torch::Tensor& x, const torch::Tensor& weight,
+                               const torch::Tensor& bias) const {
   const auto type = options_.precision == Precision::kBFloat16 ? torch::kBFloat16 : weight.scalar_type();
   torch::Tensor y = torch::linear(x.to(type), weight.to(type));
   return bias.defined() ? y + bias.to(type) : y;
@@ -81,7 +84,8 @@ torch::Tensor Executor::Attention(const Node& node, const torch::Tensor& q, cons
                 .permute({0, 2, 3, 1, 4})
                 .reshape({batch * kv, group * length, size});
   keys = keys.permute({0, 2, 3, 1}).reshape({batch * kv, size, length});
-  const torch::Tensor values = v.view({batch, length, kv, size}).transpose(1, 2).reshape({batch * kv, length, size});
+  const torch::Tensor values =
+      v.view({batch, length, kv, size}).transpose(1, 2).reshape({batch * kv, length, size});
 
   const auto allowed = torch::TensorOptions().dtype(torch::kBool).device(q.device());
   torch::Tensor hidden = torch::ones({length, length}, allowed).triu(1);
@@ -142,7 +146,8 @@ torch::Tensor Executor::Forward(const Weights& weights, const torch::Tensor& ids
         out = Attention(node, in(0), in(1), in(2));
         break;
       case Op::kGlu: {
-        const torch::Tensor active = node.Text("activation") == "silu" ? torch::silu(in(0)) : torch::gelu(in(0), "tanh");
+        const torch::Tensor active =
+            node.Text("activation") == "silu" ? torch::silu(in(0)) : torch::gelu(in(0), "tanh");
         out = active * in(1);
         break;
       }
@@ -156,34 +161,6 @@ torch::Tensor Executor::Forward(const Weights& weights, const torch::Tensor& ids
   }
   const torch::Tensor& logits = values[graph_.outputs.at(0)];
   return logits.scalar_type() == torch::kBFloat16 ? logits.to(torch::kFloat32) : logits;
-}
-
-Weights InitialWeights(const Graph& graph, uint64_t seed, double deviation) {
-  int blocks = 0;
-  std::map<std::string, double> vector_start;
-  for (const Node& node : graph.nodes) {
-    blocks = std::max(blocks, node.block + 1);
-    if (node.op == Op::kRmsNorm) vector_start[graph.values[node.in[1]].name] = 1 - node.Real("offset");
-  }
-  Weights weights;
-  uint64_t stream = 0;
-  for (const Value& value : graph.values) {
-    if (value.kind != ValueKind::kWeight) continue;
-    torch::Tensor tensor = torch::zeros(value.shape, torch::kFloat32);
-    if (value.shape.size() == 1) {
-      const auto found = vector_start.find(value.name);
-      if (found != vector_start.end()) tensor.fill_(found->second);
-    } else {
-      const bool ends_branch = value.name.ends_with("o_proj.weight") || value.name.ends_with("down_proj.weight");
-      const double scale = ends_branch ? deviation / std::sqrt(2.0 * std::max(blocks, 1)) : deviation;
-      Random random(seed, stream);
-      float* data = tensor.data_ptr<float>();
-      for (int64_t i = 0; i < tensor.numel(); ++i) data[i] = static_cast<float>(scale) * random.Normal();
-    }
-    ++stream;
-    weights.emplace(value.name, tensor);
-  }
-  return weights;
 }
 
 }  // namespace lowbit::lab

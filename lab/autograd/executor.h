@@ -1,21 +1,16 @@
-// The torch executor: runs a lowbit::Graph on libtorch tensors, so that autograd differentiates the very network that
-// the runtime deploys. No network is written twice.
+// The torch executor: runs a lowbit::Graph on libtorch tensors, so that autograd differentiates the very
+// network that the runtime deploys. No network is written twice.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
+#include "lab/autograd/weights.h"
 #include "lab/torch.h"
 #include "lowbit/graph/graph.h"
 
 namespace lowbit::lab {
 
-// Weights by their names in the graph. Leaves of autograd when they are trained.
-using Weights = std::map<std::string, torch::Tensor>;
-
-// kBFloat16: matrix products (linear layers and attention) take operands rounded to bf16 and accumulate in f32; norms,
-// residual stream, softmax and weights stay in f32. Twice as fast as f32 on processors with bf16 dot products.
+// kBFloat16: matrix products (linear layers and attention) take operands rounded to bf16 and accumulate in
+// f32; norms, residual stream, softmax and weights stay in f32. Twice as fast as f32 on processors with bf16
+// dot products.
 enum class Precision { kFloat32, kBFloat16 };
 
 struct ExecutorOptions {
@@ -28,8 +23,8 @@ class Executor {
   // Throws Error when the graph is not valid. The graph is copied.
   explicit Executor(const Graph& graph, ExecutorOptions options = {});
 
-  // ids (B, L), int64, each row a sequence from its first position -> logits (B, L, vocab) in the type of the weights.
-  // Throws Error naming the weight when one is missing or has another shape than the graph says.
+  // ids (B, L), int64, each row a sequence from its first position -> logits (B, L, vocab) in the type of the
+  // weights. Throws Error naming the weight when one is missing or has another shape than the graph says.
   torch::Tensor Forward(const Weights& weights, const torch::Tensor& ids) const;
 
   const Graph& graph() const { return graph_; }
@@ -42,10 +37,5 @@ class Executor {
   Graph graph_;
   ExecutorOptions options_;
 };
-
-// Fresh f32 weights for every weight value of the graph: vectors (norm weights) one minus the node's offset, matrices
-// normal with standard deviation `deviation`; matrices that end a residual branch (o_proj, down_proj) are divided by
-// sqrt(2 * blocks) (GPT-2). Drawn from the counter-based generator: a function of the seed alone.
-Weights InitialWeights(const Graph& graph, uint64_t seed, double deviation = 0.02);
 
 }  // namespace lowbit::lab

@@ -38,7 +38,8 @@ class Section {
     if (table_ == nullptr) return;
     for (const auto& [key, value] : *table_) {
       if (!known_.contains(std::string(key.str()))) {
-        Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()), fmt::join(known_, ", "));
+        Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()),
+             fmt::join(known_, ", "));
       }
     }
   }
@@ -49,7 +50,7 @@ class Section {
   std::set<std::string> known_;
 };
 
-void ReadModel(Section section, LlamaConfig& model) {
+void ReadModel(const std::string& path, Section section, LlamaConfig& model) {
   section.Read("family", model.family);
   section.Read("width", model.width);
   section.Read("layers", model.layers);
@@ -60,7 +61,14 @@ void ReadModel(Section section, LlamaConfig& model) {
   section.Read("context", model.context);
   section.Read("norm_eps", model.norm_eps);
   section.Read("rope_theta", model.rope.theta);
+  section.Read("tied", model.tied);
   section.Finish();
+  const std::set<std::string> families = {"llama", "mistral", "qwen2", "qwen3"};
+  if (!families.contains(model.family)) {
+    Fail("{}: model.family is '{}'; known are {}", path, model.family, fmt::join(families, ", "));
+  }
+  model.qkv_bias = model.family == "qwen2";
+  model.qk_norm = model.family == "qwen3";
   if (model.head_size == 0 && model.heads > 0) model.head_size = model.width / model.heads;
 }
 
@@ -107,18 +115,20 @@ void ReadTraining(const std::string& path, Section section, TrainRecipe& recipe)
   section.Read("precision", precision);
   section.Finish();
   objective.rate.shape = ShapeFromName(shape);
-  if (rule != "muon" && rule != "adamw") Fail("{}: train.optimizer is '{}'; known are muon, adamw", path, rule);
+  if (rule != "muon" && rule != "adamw")
+    Fail("{}: train.optimizer is '{}'; known are muon, adamw", path, rule);
   objective.rule = rule == "muon" ? Rule::kMuon : Rule::kAdamW;
-  if (precision != "bf16" && precision != "f32") Fail("{}: train.precision is '{}'; known are bf16, f32", path, precision);
+  if (precision != "bf16" && precision != "f32")
+    Fail("{}: train.precision is '{}'; known are bf16, f32", path, precision);
   objective.precision = precision == "bf16" ? Precision::kBFloat16 : Precision::kFloat32;
   recipe.windows.block = recipe.model.context;
   if (batch_tokens < recipe.model.context || batch_tokens % recipe.model.context != 0) {
-    Fail("{}: train.batch_tokens {} must be a multiple of the context {}", path, batch_tokens, recipe.model.context);
+    Fail("{}: train.batch_tokens {} must be a multiple of the context {}", path, batch_tokens,
+         recipe.model.context);
   }
   if (recipe.steps < 1) Fail("{}: train.steps must be positive", path);
   recipe.windows.blocks = batch_tokens / recipe.model.context;
   recipe.seed = static_cast<uint64_t>(seed);
-  objective.context = recipe.model.context;
 }
 
 }  // namespace
@@ -133,11 +143,12 @@ TrainRecipe ReadTrainRecipe(const std::filesystem::path& path) {
   const std::set<std::string> sections = {"model", "tokenizer", "data", "train"};
   for (const auto& [key, value] : root) {
     if (!sections.contains(std::string(key.str()))) {
-      Fail("{}: [{}] is unknown; known sections are {}", path.string(), std::string(key.str()), fmt::join(sections, ", "));
+      Fail("{}: [{}] is unknown; known sections are {}", path.string(), std::string(key.str()),
+           fmt::join(sections, ", "));
     }
   }
   TrainRecipe recipe;
-  ReadModel({path, root, "model"}, recipe.model);
+  ReadModel(path.string(), {path, root, "model"}, recipe.model);
   Section tokenizer(path, root, "tokenizer");
   tokenizer.Read("vocab", recipe.tokenizer.vocab);
   tokenizer.Read("character_coverage", recipe.tokenizer.character_coverage);

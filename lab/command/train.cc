@@ -4,14 +4,16 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "lab/command/recipe.h"
 #include "lowbit/base/error.h"
+#include "lowbit/base/naming.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/io/file.h"
 #include "lowbit/io/safetensors.h"
-#include "lowbit/model/hf_config.h"
+#include "lowbit/model/model.h"
 
 namespace lowbit::lab {
 namespace {
@@ -26,46 +28,49 @@ struct Arguments {
   bool resume = false;
 };
 
-// Documents one after the other, each ended by </s>.
-std::vector<int32_t> Stream(const std::vector<std::vector<int32_t>>& documents) {
-  constexpr int32_t kEnd = 2;
+// The texts as they stand, one after the other, each ended by the end token.
+std::vector<int32_t> Stream(const Tokenizer& tokenizer, const std::vector<Document>& documents) {
   std::vector<int32_t> stream;
-  for (const auto& ids : documents) {
+  for (const Document& document : documents) {
+    const std::vector<int32_t> ids =
+        tokenizer.Encode(document.text, {.add_special = false, .parse_special = ParseSpecial::kNo});
     stream.insert(stream.end(), ids.begin(), ids.end());
-    stream.push_back(kEnd);
+    stream.push_back(tokenizer.eos()[0]);
   }
   return stream;
 }
 
-void WriteText(const fs::path& path, const std::string& text) {
-  AtomicFile file(path);
-  file.Write(std::string_view(text));
-  file.Commit();
+// Windows of the held-out texts as `lowbit eval` makes them.
+std::vector<Window> HeldOut(const Tokenizer& tokenizer, const Corpus& corpus, int64_t context) {
+  if (corpus.heldout.empty()) return {};
+  std::vector<std::string> texts;
+  for (const Document& document : corpus.heldout) {
+    fmt::print(stderr, "held out: {}, {} bytes\n", document.name, document.text.size());
+    texts.push_back(document.text);
+  }
+  return MakeWindows(tokenizer, texts, {.context = context}).windows;
 }
 
-// A Hugging Face folder beside the tokenizer.model: config.json, generation_config.json, model.safetensors in
-// bf16.
-void Export(const LlamaConfig& config, const Weights& weights, const fs::path& folder) {
-  std::vector<SafetensorsWriter::Tensor> tensors;
-  for (const auto& [name, tensor] : weights) {
-    const auto sizes = tensor.sizes();
-    tensors.push_back({name, DType::kBF16, std::vector<int64_t>(sizes.begin(), sizes.end())});
-  }
+// A Hugging Face folder beside the tokenizer.model, weights in bf16.
+void Export(const LlamaConfig& config, std::shared_ptr<const Tokenizer> tokenizer, const Weights& weights,
+            const fs::path& folder) {
   // Alignment 1: foreign readers see our tensors alone, without filler.
-  SafetensorsWriter writer(folder / "model.safetensors", tensors, {{"format", "pt"}}, {.alignment = 1});
-  for (const auto& [name, tensor] : weights) {
-    const torch::Tensor bf16 = tensor.detach().cpu().to(torch::kBFloat16).contiguous();
-    writer.Write(name,
-                 {static_cast<const std::byte*>(bf16.data_ptr()), static_cast<size_t>(bf16.numel()) * 2});
+  WriteSafetensors(folder / "model.safetensors", ToTensors(weights, DType::kBF16), {{"format", "pt"}},
+                   {.alignment = 1});
+  Model model{.path = folder, .config = config, .tokenizer = std::move(tokenizer)};
+  model.end_tokens.assign(model.tokenizer->eos().begin(), model.tokenizer->eos().end());
+  WriteHfTables(model, folder, {{"torch_dtype", "bfloat16"}});
+}
+
+torch::Device DeviceOf(const std::string& name) {
+  try {
+    const torch::Device device(name);
+    if (device.is_cuda() && !torch::cuda::is_available())
+      FailUsage("--device {}: libtorch finds no CUDA device", name);
+    return device;
+  } catch (const c10::Error&) {
+    FailUsage("--device {}: not a device; cpu, cuda or cuda:N", name);
   }
-  writer.Finish();
-  nlohmann::json json = ToHfConfig(config);
-  json["torch_dtype"] = "bfloat16";
-  json["bos_token_id"] = 1;
-  json["eos_token_id"] = 2;
-  WriteText(folder / "config.json", json.dump(2) + "\n");
-  WriteText(folder / "generation_config.json",
-            nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}.dump(2) + "\n");
 }
 
 int Train(const Arguments& arguments) {
@@ -73,42 +78,34 @@ int Train(const Arguments& arguments) {
   if (arguments.steps > 0) recipe.steps = arguments.steps;
   if (arguments.seed >= 0) recipe.seed = static_cast<uint64_t>(arguments.seed);
   recipe.corpus.folder = arguments.data / recipe.item;
+  // Everything that can be wrong with the request is looked at before the work begins.
+  const Graph graph = Naming(arguments.recipe.string(), [&] { return BuildLlama(recipe.model); });
+  recipe.objective.device = DeviceOf(arguments.device);
   const Corpus corpus = LoadCorpus(recipe.corpus);
-  fs::create_directories(arguments.out);
+  OutputFolder out(arguments.out);
 
   const fs::path model_path = arguments.out / "tokenizer.model";
   const fs::path checkpoint = arguments.out / "checkpoint.pt";
   const bool resumed = arguments.resume && fs::exists(checkpoint);
-  std::string tokenizer;
-  if (resumed) {
-    tokenizer = ReadFile(model_path);
-  } else {
+  if (!resumed) {
     fmt::print(stderr, "training the tokenizer\n");
-    tokenizer = TrainTokenizer(corpus.train, recipe.tokenizer);
-    WriteText(model_path, tokenizer);
+    WriteFile(model_path, TrainTokenizer(corpus.train, recipe.tokenizer));
   }
-  const std::vector<int32_t> stream = Stream(Tokenize(tokenizer, corpus.train));
-  std::vector<HeldOutText> heldout;
-  int64_t heldout_bytes = 0;
-  const auto heldout_ids = Tokenize(tokenizer, corpus.heldout);
-  for (size_t i = 0; i < heldout_ids.size(); ++i) {
-    heldout.push_back({heldout_ids[i], static_cast<int64_t>(corpus.heldout[i].text.size())});
-    heldout_bytes += heldout.back().bytes;
-    fmt::print(stderr, "held out: {}, {} bytes\n", corpus.heldout[i].name, heldout.back().bytes);
-  }
+  const auto tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(model_path)));
+  const std::vector<int32_t> stream = Stream(*tokenizer, corpus.train);
 
-  const Graph graph = BuildLlama(recipe.model);
   Weights weights = InitialWeights(graph, recipe.seed);
   int64_t parameters = 0;
   for (const auto& [name, tensor] : weights) parameters += tensor.numel();
   recipe.windows.seed = recipe.seed;
-  recipe.objective.device = torch::Device(arguments.device);
+  recipe.windows.start_token = tokenizer->bos();
   Windows windows(stream, recipe.windows);
   const int64_t batch_tokens = recipe.windows.block * recipe.windows.blocks;
   fmt::print(stderr, "{} parameters, {} training tokens, {} steps of {} tokens ({:.1f} epochs)\n", parameters,
              stream.size(), recipe.steps, batch_tokens,
              static_cast<double>(recipe.steps * batch_tokens) / static_cast<double>(stream.size()));
-  NextToken objective(graph, std::move(weights), recipe.objective, heldout);
+  NextToken objective(graph, std::move(weights), recipe.objective,
+                      HeldOut(*tokenizer, corpus, recipe.model.context));
   LoopOptions loop;
   loop.steps = recipe.steps;
   loop.checkpoint = checkpoint;
@@ -116,7 +113,8 @@ int Train(const Arguments& arguments) {
   loop.resume = arguments.resume;
   loop.evaluate_every = recipe.evaluate_every;
   Loop(objective, windows, loop);
-  Export(recipe.model, objective.Result(), arguments.out);
+  Export(recipe.model, tokenizer, objective.Result(), arguments.out);
+  out.Keep();
   return 0;
 }
 
@@ -128,8 +126,8 @@ int TrainCommand(int argc, const char* const* argv) {
   app.add_option("recipe", arguments.recipe, "recipe (TOML): model, tokenizer, texts, training")->required();
   app.add_option("--data", arguments.data, "data folder")->required();
   app.add_option("-o,--out", arguments.out, "folder to write")->required();
-  app.add_option("--steps", arguments.steps, "steps, instead of the recipe's");
-  app.add_option("--seed", arguments.seed, "seed, instead of the recipe's");
+  app.add_option("--steps", arguments.steps, "steps, instead of the recipe's")->check(CLI::PositiveNumber);
+  app.add_option("--seed", arguments.seed, "seed, instead of the recipe's")->check(CLI::NonNegativeNumber);
   app.add_option("--threads", arguments.threads, "threads; the result depends on them only through libtorch");
   app.add_option("--device", arguments.device, "cpu, cuda, cuda:1 ...");
   app.add_flag("--resume", arguments.resume, "go on from the checkpoint in the folder");

@@ -6,6 +6,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/random.h"
 #include "lowbit/io/file.h"
+#include "lowbit/text/utf8.h"
 
 namespace lowbit::lab {
 namespace {
@@ -18,21 +19,6 @@ std::string WithoutCarriageReturns(std::string text) {
   }
   text.resize(out);
   return text;
-}
-
-// The byte at which `text` stops being UTF-8, or npos. Lengths and continuation bytes only: the tokenizer maps the rest
-// to bytes.
-size_t FirstBadByte(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const size_t length = byte < 0x80 ? 1 : byte < 0xc2 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 0;
-    if (length == 0 || i + length > text.size()) return i;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return i;
-    }
-    i += length;
-  }
-  return std::string_view::npos;
 }
 
 // Start of the first line at or after `begin` that starts with `marker`.
@@ -52,8 +38,10 @@ Range FindPassage(const std::vector<Document>& files, const Passage& passage, bo
   found = false;
   for (size_t f = 0; f < files.size(); ++f) {
     const std::string& text = files[f].text;
-    for (size_t at = FindLine(text, passage.from, 0); at != std::string::npos; at = FindLine(text, passage.from, at + 1)) {
-      if (found) Fail("held-out passage '{}': {} has it too; the marker must be unique", passage.from, files[f].name);
+    for (size_t at = FindLine(text, passage.from, 0); at != std::string::npos;
+         at = FindLine(text, passage.from, at + 1)) {
+      if (found)
+        Fail("held-out passage '{}': {} has it too; the marker must be unique", passage.from, files[f].name);
       const size_t end = FindLine(text, passage.to, at + 1);
       if (end == std::string::npos) {
         Fail("held-out passage '{}': {} has no line '{}' after it", passage.from, files[f].name, passage.to);
@@ -69,16 +57,18 @@ Range FindPassage(const std::vector<Document>& files, const Passage& passage, bo
 
 Corpus LoadCorpus(const CorpusOptions& options) {
   std::vector<std::filesystem::path> paths;
-  if (!std::filesystem::is_directory(options.folder)) Fail("{}: no such folder of texts", options.folder.string());
+  if (!std::filesystem::is_directory(options.folder))
+    Fail("{}: no such folder of texts", options.folder.string());
   for (const auto& entry : std::filesystem::directory_iterator(options.folder)) {
-    if (entry.is_regular_file() && entry.path().extension() == options.extension) paths.push_back(entry.path());
+    if (entry.is_regular_file() && entry.path().extension() == options.extension)
+      paths.push_back(entry.path());
   }
   if (paths.empty()) Fail("{}: no {} file to train on", options.folder.string(), options.extension);
   std::sort(paths.begin(), paths.end());
   std::vector<Document> files;
   for (const auto& path : paths) {
     files.push_back({path.filename().string(), WithoutCarriageReturns(ReadFile(path))});
-    const size_t bad = FirstBadByte(files.back().text);
+    const size_t bad = FirstInvalidUtf8(files.back().text);
     if (bad != std::string_view::npos) Fail("{}: byte {} is not UTF-8", path.string(), bad);
   }
 
@@ -90,7 +80,8 @@ Corpus LoadCorpus(const CorpusOptions& options) {
     if (found) ranges.push_back(range);
     if (!found) missing = passage.from;
   }
-  if (!ranges.empty() && !missing.empty()) Fail("held-out passage '{}': no file has a line that begins so", missing);
+  if (!ranges.empty() && !missing.empty())
+    Fail("held-out passage '{}': no file has a line that begins so", missing);
   if (ranges.empty()) {
     for (size_t f = 0; f < files.size(); ++f) {
       const std::string& text = files[f].text;
@@ -114,20 +105,25 @@ Corpus LoadCorpus(const CorpusOptions& options) {
     cuts.push_back({f, files[f].text.size(), files[f].text.size()});
     size_t begin = 0;
     for (const Range& cut : cuts) {
-      if (cut.begin > begin) corpus.train.push_back({files[f].name, files[f].text.substr(begin, cut.begin - begin)});
+      if (cut.begin > begin)
+        corpus.train.push_back({files[f].name, files[f].text.substr(begin, cut.begin - begin)});
       begin = std::max(begin, cut.end);
     }
   }
   return corpus;
 }
 
-Windows::Windows(std::vector<int32_t> tokens, WindowOptions options) : tokens_(std::move(tokens)), options_(options) {
+Windows::Windows(std::vector<int32_t> tokens, WindowOptions options)
+    : tokens_(std::move(tokens)), options_(options) {
   if (options_.short_length <= 0) options_.short_length = options_.block;
   if (options_.block % options_.short_length != 0) {
     Fail("windows: the short length {} must divide the length {}", options_.short_length, options_.block);
   }
   blocks_ = static_cast<int64_t>(tokens_.size()) / options_.block - 1;
-  if (blocks_ < 1) Fail("training text: {} tokens are fewer than two windows of {}", tokens_.size(), options_.block);
+  if (blocks_ < 1) {
+    Fail("training text: {} tokens are fewer than two windows of {}; give more text or a smaller context",
+         tokens_.size(), options_.block);
+  }
 }
 
 void Windows::SetEpoch(int64_t epoch) {

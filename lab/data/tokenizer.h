@@ -1,5 +1,5 @@
-// The tokenizer of a model trained here: trained with sentencepiece (BPE with byte fallback, the shape of Llama's) and
-// written in both forms that readers know.
+// The tokenizer of a model trained here: BPE with byte fallback, the shape of Llama's, trained by
+// sentencepiece. Read it with Tokenizer::FromSentencePiece.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,14 @@
 namespace lowbit::lab {
 
 struct TokenizerOptions {
-  int64_t vocab = 2048;  // with <unk> 0, <s> 1, </s> 2 and the 256 bytes
+  int64_t vocab = 2048;                // with <unk> 0, <s> 1, </s> 2 and the 256 bytes
   double character_coverage = 0.9999;  // rarer characters are spelled in bytes
 };
 
-// Trains on the lines of the documents; returns a serialised sentencepiece ModelProto ("tokenizer.model"). A function of
-// the text and the options alone. Settings are those of Llama: digits split, identity normalisation, a space before the
-// text, extra white space kept.
-// Throws Error with sentencepiece's message when the text is too short for the vocabulary.
+// Trains on the lines of the documents; returns a serialised sentencepiece ModelProto ("tokenizer.model"). A
+// function of the text and the options alone. Settings are those of Llama: digits split, identity
+// normalisation, a space before the text, extra white space kept. Throws Error with sentencepiece's message
+// when the text is too short for the vocabulary.
 std::string TrainTokenizer(const std::vector<Document>& documents, const TokenizerOptions& options);
-
-// Token ids of every document, without a start token.
-std::vector<std::vector<int32_t>> Tokenize(const std::string& model, const std::vector<Document>& documents);
-
-// The equivalent Hugging Face tokenizer.json: metaspace BPE whose merges are all pairs of pieces that make a piece, in
-// the order of the made piece's score.
-std::string TokenizerJson(const std::string& model);
 
 }  // namespace lowbit::lab

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "lowbit/base/error.h"
 
@@ -14,26 +13,30 @@ Weights OnDevice(Weights weights, torch::Device device) {
   return weights;
 }
 
-// Muon is for matrices that map activations to activations; rows of an embedding are looked up, so its gradient is no
-// such map.
+// Muon is for matrices that map activations to activations; rows of an embedding are looked up, so its
+// gradient is no such map.
 std::vector<Parameter> Parameters(const Weights& weights, const NextTokenOptions& options) {
   std::vector<Parameter> parameters;
   for (const auto& [name, tensor] : weights) {
     const bool matrix = tensor.dim() == 2;
     const bool hidden = matrix && name.find(".layers.") != std::string::npos;
-    parameters.push_back({name, tensor, hidden ? options.rule : Rule::kAdamW, 1.0, matrix ? options.decay : 0.0});
+    parameters.push_back(
+        {name, tensor, hidden ? options.rule : Rule::kAdamW, 1.0, matrix ? options.decay : 0.0});
   }
   return parameters;
 }
 
-torch::Tensor Loss(const torch::Tensor& logits, const torch::Tensor& target) {
-  return torch::nn::functional::cross_entropy(logits.flatten(0, 1), target.flatten(),
-                                              torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+// Cross-entropy in nats. logits (N, vocab), target (N).
+torch::Tensor Loss(const torch::Tensor& logits, const torch::Tensor& target,
+                   torch::nn::functional::CrossEntropyFuncOptions::reduction_t reduction) {
+  return torch::nn::functional::cross_entropy(
+      logits, target, torch::nn::functional::CrossEntropyFuncOptions().reduction(std::move(reduction)));
 }
 
 }  // namespace
 
-NextToken::NextToken(const Graph& graph, Weights initial, NextTokenOptions options, std::vector<HeldOutText> heldout)
+NextToken::NextToken(const Graph& graph, Weights initial, NextTokenOptions options,
+                     std::vector<Window> heldout)
     : options_(options),
       train_(graph, {options.precision, options.device}),
       measure_(graph, {Precision::kFloat32, options.device}),
@@ -52,12 +55,14 @@ StepReport NextToken::Step(const Batch& batch, Clock clock) {
   double loss = 0;
   for (int64_t row = 0; row < input.size(0); row += rows) {
     const int64_t count = std::min(rows, input.size(0) - row);
+    const torch::Tensor logits = train_.Forward(weights_, input.narrow(0, row, count));
     const torch::Tensor part =
-        Loss(train_.Forward(weights_, input.narrow(0, row, count)), target.narrow(0, row, count)) / total;
+        Loss(logits.flatten(0, 1), target.narrow(0, row, count).flatten(), torch::kSum) / total;
     part.backward();
     loss += part.item<double>();
   }
-  // The rate of step s is the schedule at (s + 1) / steps: the first step is not lost, the last is the floor's.
+  // The rate of step s is the schedule at (s + 1) / steps: the first step is not lost, the last is the
+  // floor's.
   const double rate = options_.rate(static_cast<double>(clock.step + 1) / static_cast<double>(clock.steps));
   const double norm = optimizer_.Step(rate);
   if (options_.average > 0) {
@@ -69,8 +74,11 @@ StepReport NextToken::Step(const Batch& batch, Clock clock) {
 
 StepReport NextToken::Evaluate() {
   if (heldout_.empty()) return {};
-  const CodeLength length = Measure(measure_, Result(), heldout_, options_.context, options_.start_token);
-  return {{"heldout_bits_per_byte", length.BitsPerByte()}};
+  Weights exported;
+  for (const auto& [name, tensor] : Result()) {
+    exported.emplace(name, tensor.detach().to(torch::kBFloat16).to(torch::kFloat32));
+  }
+  return {{"heldout_bits_per_byte", Measure(measure_, exported, heldout_).bits_per_byte()}};
 }
 
 State NextToken::Save() const {
@@ -101,28 +109,21 @@ void NextToken::Load(const State& state) {
   optimizer_.SetState(optimizer);
 }
 
-double CodeLength::BitsPerByte() const { return nats / (std::numbers::ln2 * static_cast<double>(bytes)); }
-
-CodeLength Measure(const Executor& executor, const Weights& weights, const std::vector<HeldOutText>& texts,
-                   int64_t context, int64_t start_token) {
+LmMetrics Measure(const Executor& executor, const Weights& weights, const std::vector<Window>& windows) {
   torch::NoGradGuard no_grad;
   const torch::Device device = weights.begin()->second.device();
-  CodeLength result;
-  for (const HeldOutText& text : texts) {
-    const auto count = static_cast<int64_t>(text.tokens.size());
-    for (int64_t begin = 0; begin < count; begin += context) {
-      const int64_t length = std::min(context, count - begin);
-      torch::Tensor input = torch::empty({1, length}, torch::kInt64), target = torch::empty({1, length}, torch::kInt64);
-      for (int64_t i = 0; i < length; ++i) {
-        target.data_ptr<int64_t>()[i] = text.tokens[static_cast<size_t>(begin + i)];
-        input.data_ptr<int64_t>()[i] = i == 0 ? start_token : text.tokens[static_cast<size_t>(begin + i - 1)];
-      }
-      result.nats += Loss(executor.Forward(weights, input.to(device)), target.to(device)).item<double>();
+  LmMetrics metrics;
+  for (const Window& window : windows) {
+    const auto length = static_cast<int64_t>(window.tokens.size()) - 1;
+    const torch::Tensor ids = torch::tensor(std::vector<int64_t>(window.tokens.begin(), window.tokens.end()));
+    const torch::Tensor logits = executor.Forward(weights, ids.narrow(0, 0, length).unsqueeze(0).to(device));
+    const torch::Tensor nats = Loss(logits[0], ids.narrow(0, 1, length).to(device), torch::kNone).cpu();
+    for (int64_t i = window.first_scored - 1; i < length; ++i) {
+      metrics.Add(TokenScore{.nats = nats.data_ptr<float>()[i]});
     }
-    result.tokens += count;
-    result.bytes += text.bytes;
+    metrics.AddBytes(window.bytes);
   }
-  return result;
+  return metrics;
 }
 
 }  // namespace lowbit::lab

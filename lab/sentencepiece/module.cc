@@ -1,6 +1,5 @@
 #include "lab/sentencepiece/module.h"
 
-#include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
 namespace lowbit::lab {
@@ -27,22 +26,10 @@ std::string Train(const std::unordered_map<std::string, std::string>& arguments,
   return status.ok() ? "" : status.ToString();
 }
 
-std::string Encode(const std::string& model, const std::vector<std::string>& texts,
-                   std::vector<std::vector<int32_t>>& ids) {
-  sentencepiece::SentencePieceProcessor processor;
-  auto status = processor.LoadFromSerializedProto(model);
-  for (size_t i = 0; i < texts.size() && status.ok(); ++i) {
-    std::vector<int> encoded;
-    status = processor.Encode(texts[i], &encoded);
-    ids.emplace_back(encoded.begin(), encoded.end());
-  }
-  return status.ok() ? "" : status.ToString();
-}
-
 }  // namespace
 }  // namespace lowbit::lab
 
 const lowbit::lab::SentencePiece* lowbit_sentencepiece() {
-  static const lowbit::lab::SentencePiece door = {lowbit::lab::Train, lowbit::lab::Encode};
+  static const lowbit::lab::SentencePiece door = {lowbit::lab::Train};
   return &door;
 }

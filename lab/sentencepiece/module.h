@@ -1,24 +1,21 @@
-// The sentencepiece library behind a door of its own: a module that lab/data loads with dlopen. Debian's libsentencepiece
-// exports the symbols of the protocol-buffer version built into it, and libtorch brings another version: in one scope
-// of the dynamic linker each would call the other's functions and crash.
+// The trainer of the sentencepiece library behind a door of its own: a module that lab/data loads with
+// dlopen. Debian's libsentencepiece exports the symbols of the protocol-buffer version built into it, and
+// libtorch brings another version: in one scope of the dynamic linker each would call the other's functions
+// and crash.
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 namespace lowbit::lab {
 
-// What the module offers. Both return an empty string, or the library's message.
+// What the module offers. Reading a model and encoding need no library (Tokenizer::FromSentencePiece).
 struct SentencePiece {
   // `next` gives one line after the other and false at the end; `model` receives the serialised ModelProto.
+  // Returns an empty string, or the library's message.
   std::string (*train)(const std::unordered_map<std::string, std::string>& arguments,
                        const std::function<bool(std::string&)>& next, std::string& model);
-  std::string (*encode)(const std::string& model, const std::vector<std::string>& texts,
-                        std::vector<std::vector<int32_t>>& ids);
 };
 
 }  // namespace lowbit::lab

@@ -17,9 +17,7 @@ void WriteCheckpoint(const std::filesystem::path& path, const State& state) {
   list[0] = torch::from_blob(names.data(), {static_cast<int64_t>(names.size())}, torch::kUInt8);
   std::ostringstream stream;
   torch::save(list, stream);
-  AtomicFile file(path);
-  file.Write(std::string_view(stream.str()));
-  file.Commit();
+  WriteFile(path, stream.str());
 }
 
 State ReadCheckpoint(const std::filesystem::path& path) {
@@ -31,8 +29,10 @@ State ReadCheckpoint(const std::filesystem::path& path) {
     Fail("{}: not a checkpoint of lowbit train ({})", path.string(), error.what_without_backtrace());
   }
   State state;
-  if (list.empty() || list[0].scalar_type() != torch::kUInt8) Fail("{}: not a checkpoint of lowbit train", path.string());
-  const std::string_view names(static_cast<const char*>(list[0].data_ptr()), static_cast<size_t>(list[0].numel()));
+  if (list.empty() || list[0].scalar_type() != torch::kUInt8)
+    Fail("{}: not a checkpoint of lowbit train", path.string());
+  const std::string_view names(static_cast<const char*>(list[0].data_ptr()),
+                               static_cast<size_t>(list[0].numel()));
   size_t begin = 0, index = 1;
   while (begin < names.size() && index < list.size()) {
     const size_t end = names.find('\0', begin);
@@ -40,7 +40,8 @@ State ReadCheckpoint(const std::filesystem::path& path) {
     state.emplace(names.substr(begin, end - begin), list[index++]);
     begin = end + 1;
   }
-  if (index != list.size() || begin != names.size()) Fail("{}: names and tensors do not match", path.string());
+  if (index != list.size() || begin != names.size())
+    Fail("{}: names and tensors do not match", path.string());
   return state;
 }
 

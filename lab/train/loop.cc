@@ -32,19 +32,18 @@ struct Mean {
 class Log {
  public:
   // Keeps the lines up to `step`: those after it were written by the part of a run that was lost.
-  Log(const std::filesystem::path& path, int64_t step) {
+  Log(const std::filesystem::path& path, int64_t step) : path_(path) {
     if (path.empty()) return;
     std::string kept;
     if (step > 0 && std::filesystem::exists(path)) {
       std::istringstream lines(ReadFile(path));
       for (std::string line; std::getline(lines, line);) {
         const auto entry = nlohmann::json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.contains("step") && entry["step"].get<int64_t>() <= step) kept += line + "\n";
+        if (entry.is_object() && entry.contains("step") && entry["step"].get<int64_t>() <= step)
+          kept += line + "\n";
       }
     }
-    AtomicFile file(path);
-    file.Write(std::string_view(kept));
-    file.Commit();
+    WriteFile(path, kept);
     stream_.open(path, std::ios::app);
     if (!stream_) Fail("{}: cannot write the log", path.string());
   }
@@ -54,9 +53,11 @@ class Log {
     nlohmann::ordered_json line = {{"step", step}};
     for (const auto& [name, value] : report) line[name] = std::stod(fmt::format("{:.6g}", value));
     stream_ << line.dump() << std::endl;
+    if (!stream_) Fail("{}: cannot write the log", path_.string());
   }
 
  private:
+  std::filesystem::path path_;
   std::ofstream stream_;
 };
 
@@ -65,7 +66,8 @@ State Everything(const Objective& objective, int64_t step, const Mean& mean) {
   for (auto& [name, tensor] : objective.Save()) state.emplace("objective." + name, tensor);
   state.emplace("loop.step", torch::tensor(step, torch::kInt64));
   state.emplace("loop.count", torch::tensor(mean.count, torch::kInt64));
-  for (const auto& [name, value] : mean.sums) state.emplace("mean." + name, torch::tensor(value, torch::kFloat64));
+  for (const auto& [name, value] : mean.sums)
+    state.emplace("mean." + name, torch::tensor(value, torch::kFloat64));
   return state;
 }
 
@@ -113,7 +115,8 @@ void Loop(Objective& objective, DataSource& data, const LoopOptions& options) {
     const bool last = step == options.steps;
     if (step % options.log_every == 0 || last) {
       StepReport report = mean.Take();
-      if (last || (options.evaluate_every > 0 && step % options.evaluate_every == 0)) report.merge(objective.Evaluate());
+      if (last || (options.evaluate_every > 0 && step % options.evaluate_every == 0))
+        report.merge(objective.Evaluate());
       log.Write(step, report);
       note = fmt::format("loss {:.4f}", report["loss"]);
     }

@@ -64,8 +64,12 @@ void Progress::Update(int64_t done, const std::string& note) {
 }
 
 void InstallInterruptHandler() {
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
+  // Without SA_RESTART: a read that waits for the user's next line ends too.
+  struct sigaction action {};
+  action.sa_handler = OnSignal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 bool InterruptRequested() {

@@ -23,7 +23,8 @@ class Progress {
   bool terminal_;
 };
 
-// Routes SIGINT and SIGTERM to a flag (a second signal ends the process at once).
+// Routes SIGINT and SIGTERM to a flag (a second signal ends the process at once). A system call that waits,
+// such as a read from the terminal, fails with EINTR: whoever made it asks CheckInterrupt().
 void InstallInterruptHandler();
 bool InterruptRequested();
 // Throws Interrupted when the flag is set: called between steps of long work.

@@ -14,6 +14,27 @@
 namespace lowbit {
 namespace fs = std::filesystem;
 
+namespace {
+
+// Where the bytes for `path` go: the file behind a symbolic link. What a rename must not replace is refused.
+fs::path Destination(const fs::path& path) {
+  if (path.filename().empty()) Fail("\"{}\": a file name is needed", path.string());
+  std::error_code error;
+  fs::path target = path;
+  if (fs::is_symlink(path, error)) {
+    target = fs::weakly_canonical(path, error);
+    if (error) Fail("{}: the link leads nowhere: {}", path.string(), error.message());
+  }
+  const fs::file_status status = fs::status(target, error);
+  if (fs::is_directory(status)) Fail("{}: is a folder, a file name is needed", path.string());
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    Fail("{}: is no regular file (a device or a pipe); give a file name", path.string());
+  }
+  return target;
+}
+
+}  // namespace
+
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) Fail("{}: cannot open: {}", path.string(), std::strerror(errno));
@@ -46,7 +67,8 @@ void MappedFile::Release(std::span<const std::byte> part) const {
 }
 
 std::string ReadFile(const fs::path& path, size_t limit) {
-  if (fs::is_directory(path)) Fail("{}: is a folder, a file is needed", path.string());
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) Fail("{}: is a folder, a file is needed", path.string());
   std::ifstream in(path, std::ios::binary);
   if (!in) Fail("{}: cannot open: {}", path.string(), std::strerror(errno));
   std::string text;
@@ -55,14 +77,41 @@ std::string ReadFile(const fs::path& path, size_t limit) {
     text.append(block, static_cast<size_t>(in.gcount()));
     if (text.size() > limit) Fail("{}: larger than {} bytes", path.string(), limit);
   }
+  if (in.bad()) Fail("{}: cannot read: {}", path.string(), std::strerror(errno));
   return text;
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+void CreateFolders(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) Fail("{}: cannot make the folder: {}", path.string(), error.message());
+}
+
+OutputFolder::OutputFolder(const fs::path& path) {
+  std::error_code error;
+  for (fs::path p = fs::absolute(path); !fs::exists(p, error) && p.has_relative_path(); p = p.parent_path()) {
+    made_.push_back(p);
+  }
+  CreateFolders(path);
+}
+
+OutputFolder::~OutputFolder() {
+  std::error_code error;
+  for (const fs::path& path : made_)
+    fs::remove(path, error);  // does nothing to a folder that holds something
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(Destination(path)) {
   temporary_ = path_;
   temporary_ += fmt::format(".{}.partial", getpid());
   file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file_ < 0) Fail("{}: cannot write: {}", path_.string(), std::strerror(errno));
+  if (file_ >= 0) return;
+  const int reason = errno;
+  std::error_code error;
+  if (reason == ENOENT && path_.has_parent_path() && !fs::exists(path_.parent_path(), error)) {
+    Fail("{}: cannot write: there is no folder {}", path_.string(), path_.parent_path().string());
+  }
+  Fail("{}: cannot write: {}", path_.string(), std::strerror(reason));
 }
 
 AtomicFile::~AtomicFile() {
@@ -103,7 +152,11 @@ void AtomicFile::WriteAt(size_t position, std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::Resize(size_t size) {
-  if (ftruncate(file_, static_cast<off_t>(size)) != 0) {
+  int result;
+  do {
+    result = ftruncate(file_, static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) {
     Fail("{}: cannot make it {} bytes long: {}", path_.string(), size, std::strerror(errno));
   }
 }
@@ -112,10 +165,21 @@ void AtomicFile::Write(std::string_view text) {
   Write(std::as_bytes(std::span(text)));
 }
 
+void AtomicFiles::Add(const fs::path& path, std::string_view text) {
+  files_.push_back(std::make_unique<AtomicFile>(path));
+  files_.back()->Write(text);
+}
+
+void AtomicFiles::Commit() {
+  for (const auto& file : files_) file->Commit();
+}
+
 void AtomicFile::Commit() {
-  const bool flushed = fsync(file_) == 0 || errno == EINVAL;
-  const int error = errno;
-  if (!flushed) Fail("{}: cannot flush: {}", path_.string(), std::strerror(error));
+  int result;
+  do {
+    result = fsync(file_);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != EINVAL) Fail("{}: cannot flush: {}", path_.string(), std::strerror(errno));
   close(file_);
   file_ = -1;
   if (rename(temporary_.c_str(), path_.c_str()) != 0) {
@@ -123,6 +187,12 @@ void AtomicFile::Commit() {
     unlink(temporary_.c_str());
     Fail("{}: cannot rename: {}", path_.string(), std::strerror(rename_error));
   }
+}
+
+void WriteFile(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.Write(text);
+  file.Commit();
 }
 
 }  // namespace lowbit

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lowbit {
 
@@ -32,8 +33,12 @@ class MappedFile {
 // Reads a whole file (text, JSON); throws Error naming the path. `limit` guards against absurd sizes.
 std::string ReadFile(const std::filesystem::path& path, size_t limit = size_t{1} << 31);
 
+// Makes a folder and those above it; throws Error naming the path.
+void CreateFolders(const std::filesystem::path& path);
+
 // Writes under a temporary name in the same folder; Commit() flushes to disk and renames to the final name.
 // Destroyed without Commit, the temporary file is removed: nothing half-written ever bears the final name.
+// A symbolic link is followed: the file that it names is replaced. A folder, a device or a pipe is refused.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -54,6 +59,33 @@ class AtomicFile {
   std::filesystem::path path_, temporary_;
   int file_ = -1;
   size_t written_ = 0;
+};
+
+// Writes a whole file through AtomicFile.
+void WriteFile(const std::filesystem::path& path, std::string_view text);
+// Several files that belong together: all are on disk before the first gets its name, so that a full disk
+// leaves none of them.
+class AtomicFiles {
+ public:
+  void Add(const std::filesystem::path& path, std::string_view text);
+  void Commit();
+
+ private:
+  std::vector<std::unique_ptr<AtomicFile>> files_;
+};
+
+// A folder as the output of a command. Destroyed without Keep, the folders that it made are removed again
+// where nothing was written into them.
+class OutputFolder {
+ public:
+  explicit OutputFolder(const std::filesystem::path& path);
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+  void Keep() { made_.clear(); }
+
+ private:
+  std::vector<std::filesystem::path> made_;  // innermost first
 };
 
 }  // namespace lowbit

@@ -224,6 +224,9 @@ void GgufFile::OpenParts(const fs::path& path) {
         path.parent_path() / fmt::format("{}-{:05}-of-{:05}.gguf", *prefix, part + 1, count);
     keys_.clear();
     fields_.clear();
+    if (!fs::exists(file)) {
+      Fail("{}: part {} of {} is missing; {} needs all of them", file.string(), part + 1, count, where_);
+    }
     files_.push_back(std::make_unique<MappedFile>(file));
     ParsePart(files_.back()->bytes(), file.string());
     if (FindInteger("split.count") != count || FindInteger("split.no") != part) {
@@ -333,6 +336,11 @@ void GgufFile::ParsePart(std::span<const std::byte> bytes, const std::string& wh
     }
     if (t.size > 0) {
       if (t.offset < reached) Fail("{}: tensor {} overlaps {}", where, t.name, before);
+      // Padding is shorter than the alignment; a wider gap means that a size or an offset lies.
+      if (t.offset - reached >= alignment) {
+        Fail("{}: {} bytes between {} and tensor {} belong to none", where, t.offset - reached,
+             before.empty() ? "the start of the data" : before, t.name);
+      }
       reached = t.offset + t.size;
       before = t.name;
     }
@@ -356,6 +364,17 @@ TensorView GgufFile::Get(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) Fail("{}: no tensor named {}", where_, name);
   return found->second.view;
+}
+
+std::string GgufFile::WhereIs(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() || files_.empty() ? where_ : files_[found->second.part]->path().string();
+}
+
+std::vector<fs::path> GgufFile::Files() const {
+  std::vector<fs::path> paths;
+  for (const auto& file : files_) paths.push_back(file->path());
+  return paths;
 }
 
 void GgufFile::Release(const std::string& name) const {

@@ -67,6 +67,9 @@ class GgufFile : public TensorSource {
   bool Has(const std::string& name) const override { return tensors_.contains(name); }
   TensorView Get(const std::string& name) const override;
   std::string Where() const override { return where_; }
+  std::string WhereIs(const std::string& name) const override;
+  // The file, or all parts of a split one; empty for bytes in memory.
+  std::vector<std::filesystem::path> Files() const;
   void Release(const std::string& name) const override;
 
   // Metadata of the first part. Keys in the file's order.

@@ -9,6 +9,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/io/ggml_type.h"
+#include "lowbit/io/json.h"
 
 namespace lowbit {
 namespace {
@@ -87,7 +88,7 @@ class HeaderReader : public json::json_sax_t {
   bool binary(binary_t&) override { Unexpected("binary data"); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    Fail("{}: the header is not JSON at byte {}: {}", where_, position, error.what());
+    Fail("{}: the header is not JSON at byte {}: {}", where_, position, JsonReason(error));
   }
 
  private:
@@ -221,7 +222,7 @@ void SafetensorsFile::Release(const std::string& name) const {
 }
 
 SafetensorsShards::SafetensorsShards(const fs::path& index) : where_(index.string()) {
-  const json parsed = json::parse(ReadFile(index), nullptr, false);
+  const json parsed = ParseJson(ReadFile(index), where_);
   if (!parsed.is_object() || !parsed.contains("weight_map") || !parsed["weight_map"].is_object()) {
     Fail("{}: not a safetensors index (a JSON object with weight_map)", where_);
   }
@@ -234,7 +235,11 @@ SafetensorsShards::SafetensorsShards(const fs::path& index) : where_(index.strin
     }
     const auto [at, fresh] = opened.try_emplace(file_name.string(), files_.size());
     if (fresh) {
-      files_.push_back(std::make_unique<SafetensorsFile>(index.parent_path() / file_name));
+      const fs::path shard = index.parent_path() / file_name;
+      if (!fs::exists(shard)) {
+        Fail("{}: tensor {} should be in {}, which is missing", where_, name, shard.string());
+      }
+      files_.push_back(std::make_unique<SafetensorsFile>(shard));
       metadata_.insert(files_.back()->metadata().begin(), files_.back()->metadata().end());
     }
     if (!files_[at->second]->Has(name)) {
@@ -347,7 +352,8 @@ SafetensorsWriter::SafetensorsWriter(const fs::path& path, std::vector<Tensor> t
   file_.WriteHead(head + text, offset);
 }
 
-void WriteSafetensors(const fs::path& path, const TensorSource& source, const Metadata& metadata) {
+void WriteSafetensors(const fs::path& path, const TensorSource& source, const Metadata& metadata,
+                      const SafetensorsWriter::Options& options) {
   std::vector<SafetensorsWriter::Tensor> tensors;
   const std::vector<std::string> names = source.Names();
   for (const std::string& name : names) {
@@ -358,7 +364,7 @@ void WriteSafetensors(const fs::path& path, const TensorSource& source, const Me
            NameOf(view.type));
     tensors.push_back({name, *type, std::move(view.shape)});
   }
-  SafetensorsWriter writer(path, std::move(tensors), metadata);
+  SafetensorsWriter writer(path, std::move(tensors), metadata, options);
   for (const std::string& name : names) {
     writer.Write(name, source.Get(name).bytes);
     source.Release(name);

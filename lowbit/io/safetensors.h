@@ -65,6 +65,9 @@ class SafetensorsShards : public TensorSource {
   bool Has(const std::string& name) const override { return home_.contains(name); }
   TensorView Get(const std::string& name) const override;
   std::string Where() const override { return where_; }
+  std::string WhereIs(const std::string& name) const override {
+    return Has(name) ? Home(name).Where() : where_;
+  }
   void Release(const std::string& name) const override;
 
  private:
@@ -117,7 +120,7 @@ class SafetensorsWriter {
 
 // Writes all (plain) tensors of a source.
 void WriteSafetensors(const std::filesystem::path& path, const TensorSource& source,
-                      const Metadata& metadata = {});
+                      const Metadata& metadata = {}, const SafetensorsWriter::Options& options = {});
 
 // Tensors whose names start with this are filler and are left out by Names().
 inline constexpr std::string_view kPaddingPrefix = "__padding__.";

@@ -68,6 +68,8 @@ class TensorSource {
   virtual TensorView Get(const std::string& name) const = 0;
   // For messages: the file or folder.
   virtual std::string Where() const = 0;
+  // For messages: the one file that holds this tensor, where the source is several.
+  virtual std::string WhereIs(const std::string& /*name*/) const { return Where(); }
   // Tells the system that the mapped pages of this tensor are not needed any more (they can be read again).
   virtual void Release(const std::string& /*name*/) const {}
 };

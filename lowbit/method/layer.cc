@@ -162,6 +162,7 @@ namespace {
 QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, const LayerOptions& options,
                       const LayerInputs& inputs, ThreadPool& pool, LayerReport& report) {
   const std::optional<GgmlGridType> ggml = GgmlTypeOf(format);
+  CheckFinite(w);
   if (ggml && w.cols % GridOf(*ggml).block != 0) {
     Fail("{} needs rows of a multiple of {} columns, this layer has {}", NameOf(format), GridOf(*ggml).block,
          w.cols);

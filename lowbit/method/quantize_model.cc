@@ -9,6 +9,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/memory.h"
+#include "lowbit/base/naming.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/base/version.h"
 #include "lowbit/quantize/gram.h"
@@ -82,27 +83,62 @@ StreamMemory StreamOf(const QuantizeOptions& options) {
   return by_stage ? StreamMemory::kTwoStreams : StreamMemory::kOneStream;
 }
 
-// What a finished block leaves behind, and where.
+// Far past any use: a diagonal that grows a millionfold makes every column independent.
+constexpr double kMostDamping = 1e6;
+
+// What a finished block leaves behind, and where: files of our own in a folder beside the output. What else
+// lies in that folder is left alone.
 class Workplace {
  public:
-  // `identity` says everything that the blocks depend on; a folder with another identity is not used.
-  Workplace(const fs::path& output, const json& identity) : folder_(output.string() + ".work") {
-    const fs::path stamp = folder_ / "identity.json";
-    if (fs::exists(stamp) && json::parse(ReadFile(stamp), nullptr, false) != identity)
-      fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    if (!fs::exists(stamp)) {
-      AtomicFile file(stamp);
+  // `identity` says everything that the blocks depend on; those of another identity are removed.
+  Workplace(const fs::path& output, const json& identity, int blocks)
+      : folder_(WorkFolder(output)), stamp_(folder_ / "identity.json"), blocks_(blocks) {
+    std::error_code error;
+    if (fs::exists(folder_, error) && !fs::exists(stamp_, error) && !fs::is_empty(folder_, error)) {
+      Fail("{}: finished blocks are kept there, and it holds something else; move it or choose another -o",
+           folder_.string());
+    }
+    CreateFolders(folder_);
+    if (fs::exists(stamp_, error) && json::parse(ReadFile(stamp_), nullptr, false) != identity) Clear();
+    if (!fs::exists(stamp_, error)) {
+      AtomicFile file(stamp_);
       file.Write(identity.dump());
       file.Commit();
     }
   }
+  // After a failure the finished blocks stay for the next run; a folder without any is of no use.
+  ~Workplace() {
+    if (finished() == 0) Remove();
+  }
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
 
   fs::path BlockFile(int block) const { return folder_ / fmt::format("block-{:05}.safetensors", block); }
-  void Remove() { fs::remove_all(folder_); }
+  int finished() const {
+    int count = 0;
+    std::error_code error;
+    for (int b = 0; b < blocks_; ++b) count += fs::exists(BlockFile(b), error) ? 1 : 0;
+    return count;
+  }
+  void Remove() {
+    Clear();
+    std::error_code error;
+    fs::remove(folder_, error);  // does nothing while it holds what is not ours
+  }
 
  private:
-  fs::path folder_;
+  void Clear() {
+    std::error_code error;
+    std::vector<fs::path> ours = {stamp_};
+    for (const auto& entry : fs::directory_iterator(folder_, error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("block-") && name.find(".safetensors") != std::string::npos) ours.push_back(entry);
+    }
+    for (const fs::path& path : ours) fs::remove(path, error);
+  }
+
+  fs::path folder_, stamp_;
+  int blocks_;
 };
 
 class Driver {
@@ -122,8 +158,16 @@ class Driver {
     if (gathers_ && calibration.empty()) {
       FailUsage("{} needs calibration text: give --text FILE", NameOf(options_.layer.method));
     }
-    Workplace workplace(output, Identity(calibration));
+    if (!(options_.layer.damping >= 0 && options_.layer.damping <= kMostDamping)) {
+      FailUsage("--damping {}: a share of the mean diagonal between 0 and {}", options_.layer.damping,
+                kMostDamping);
+    }
+    for (const Value& value : model_.graph->values) {
+      if (value.kind == ValueKind::kWeight) CheckShape(*model_.weights, value);
+    }
+    Workplace workplace(output, Identity(calibration), Blocks());
     if (!gathers_) calibration.clear();
+    CheckOutside();
     RunBlocks(workplace, std::move(calibration));
     Assemble(workplace, output);
     workplace.Remove();
@@ -175,12 +219,14 @@ class Driver {
     }
     json formats;
     for (const auto& [name, format] : plan_) formats[name] = NameOf(format);
-    std::error_code error;
-    const fs::path source = fs::is_directory(model_.path) ? model_.path / "model.safetensors" : model_.path;
-    const auto modified = fs::last_write_time(source, error);
+    json files = json::array();
+    for (const fs::path& file : model_.weight_files) {
+      files.push_back({fs::absolute(file).string(), fs::file_size(file),
+                       fs::last_write_time(file).time_since_epoch().count()});
+    }
+    std::sort(files.begin(), files.end());
     return {{"version", Version()},
-            {"source", fs::absolute(model_.path).string()},
-            {"modified", error ? 0 : modified.time_since_epoch().count()},
+            {"files", files},
             {"formats", formats},
             {"method", NameOf(options_.layer.method)},
             {"order", static_cast<int>(options_.layer.order)},
@@ -189,6 +235,44 @@ class Driver {
             {"true_sequential", options_.true_sequential},
             {"quantized_inputs", options_.quantized_inputs},
             {"calibration", hash}};
+  }
+
+  int Blocks() const {
+    int blocks = 0;
+    for (const Cut& cut : Partition(*model_.graph)) blocks += cut.block >= 0 ? 1 : 0;
+    return blocks;
+  }
+
+  // NaN and infinity among the weights outside the blocks: embedding, final norm, head.
+  void CheckOutside() const {
+    std::set<std::string> inside;
+    for (const Node& node : model_.graph->nodes) {
+      for (const int v : node.in) {
+        if (node.block >= 0) inside.insert(model_.graph->values[v].name);
+      }
+    }
+    for (const Value& value : model_.graph->values) {
+      if (value.kind == ValueKind::kWeight && !inside.contains(value.name)) CheckValue(value);
+    }
+  }
+
+  // The same in a block; `all` includes the matrices that are checked when they are quantized.
+  void CheckBlock(const Cut& cut, bool all) const {
+    for (int i = cut.first; i < cut.last; ++i) {
+      for (const int v : model_.graph->nodes[i].in) {
+        const Value& value = model_.graph->values[v];
+        if (value.kind != ValueKind::kWeight) continue;
+        const auto planned = plan_.find(value.name);
+        if (all || planned == plan_.end() || !std::holds_alternative<IntegerFormat>(planned->second))
+          CheckValue(value);
+      }
+    }
+  }
+
+  void CheckValue(const Value& value) const {
+    CheckInterrupt();
+    CheckFinite(*model_.weights, value.name, model_.weights->Floats(value.name),
+                value.shape.size() == 2 ? value.shape[1] : 0);
   }
 
   const std::string& WeightName(int node) const {
@@ -210,6 +294,7 @@ class Driver {
         continue;
       }
       stream.Load(b);
+      CheckBlock(stream.block(b), false);
       std::map<std::string, QuantizedMatrix> done;
       std::vector<LayerReport> layers;
       const Cut& cut = stream.block(b);
@@ -270,7 +355,8 @@ class Driver {
           else
             importances.at(value).Add(view);
         } catch (const Error& error) {
-          Fail("inputs of {}: {}", graph.nodes[node].name, error.what());
+          CheckBlock(stream.block(b), true);  // a bad weight is what it comes from, more often than not
+          Fail("{}: inputs of {}: {}", model_.weights->Where(), graph.nodes[node].name, error.what());
         }
         accumulating += Since(inside);
       });
@@ -294,9 +380,13 @@ class Driver {
       }
       if (const auto found = importances.find(value); found != importances.end())
         inputs.importance = found->second.Mean();
+      CheckInterrupt();
       const std::vector<float> w = model_.weights->Floats(name);
-      LayerResult result = QuantizeLayer(name, MatrixView<const float>(w.data(), shape[0], shape[1]), *format,
-                                         options_.layer, inputs, pool_);
+      CheckFinite(*model_.weights, name, w, shape[1]);
+      LayerResult result = Naming(model_.weights->WhereIs(name), [&] {
+        return QuantizeLayer(name, MatrixView<const float>(w.data(), shape[0], shape[1]), *format,
+                             options_.layer, inputs, pool_);
+      });
       report_.seconds_solve += Since(start);
       if (stream.tokens() > 0) {
         Matrix packed = OwnPacked(result.matrix);
@@ -374,9 +464,7 @@ class Driver {
     BundleWriter writer(output, header);
     for (const auto& [name, entry] : header.plain) writer.Write(name, model_.weights->Floats(name));
     std::set<std::string> written;
-    int blocks = 0;
-    for (const Cut& cut : Partition(graph)) blocks += cut.block >= 0 ? 1 : 0;
-    for (int b = 0; b < blocks; ++b) {
+    for (int b = 0; b < Blocks(); ++b) {
       const Bundle part(std::make_shared<SafetensorsFile>(workplace.BlockFile(b)));
       for (const auto& [name, entry] : part.header().packed) {
         writer.Write(name, part.Load(name));
@@ -390,9 +478,10 @@ class Driver {
       LayerOptions rounding = options_.layer;
       if (!weighted) rounding.method = options_.layer.method == Method::kRtn ? Method::kRtn : Method::kMse;
       const std::vector<float> w = model_.weights->Floats(name);
-      LayerResult result =
-          QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols), entry.format,
-                        rounding, weighted ? FromFile(name) : LayerInputs{}, pool_);
+      LayerResult result = Naming(model_.weights->WhereIs(name), [&] {
+        return QuantizeLayer(name, MatrixView<const float>(w.data(), entry.rows, entry.cols), entry.format,
+                             rounding, weighted ? FromFile(name) : LayerInputs{}, pool_);
+      });
       writer.Write(name, result.matrix);
       report_.layers.push_back(result.report);
     }
@@ -493,6 +582,10 @@ Ledger PlannedLedger(const Model& model, const QuantizeOptions& options) {
     if (entry.linear) ledger.linear_bytes += entry.bytes;
   }
   return ledger;
+}
+
+fs::path WorkFolder(const fs::path& output) {
+  return output.string() + ".work";
 }
 
 QuantizeReport QuantizeModel(const Model& model, const fs::path& output, const QuantizeOptions& options,

@@ -63,9 +63,14 @@ struct QuantizeReport {
   MemoryBound memory_bound;
 };
 
+// Where finished blocks are kept until the file is whole: "<output>.work".
+std::filesystem::path WorkFolder(const std::filesystem::path& output);
+
 // `calibration` may be empty for methods that need none. Throws Error naming the tensors that `importance`
-// lacks. Writes `output` and returns what happened; on an interruption the finished blocks stay in
-// `output`.work and the next call with the same options goes on from there.
+// lacks. Writes `output` and returns what happened; on an
+// interruption or a failure the finished blocks stay in WorkFolder(output) and the next call with the same
+// options goes on from there; without any the folder is removed. Throws Error naming file, tensor and place
+// of a weight that is NaN or infinite.
 QuantizeReport QuantizeModel(const Model& model, const std::filesystem::path& output,
                              const QuantizeOptions& options, std::vector<std::vector<int32_t>> calibration,
                              ThreadPool& pool);

@@ -18,7 +18,7 @@ void CheckFinite(MatrixView<const T> w) {
     for (int64_t c = 0; c < w.cols; ++c) sum += w(r, c) - w(r, c);
     if (sum == T(0)) continue;
     for (int64_t c = 0; c < w.cols; ++c) {
-      if (!std::isfinite(w(r, c))) Fail("weight ({}, {}) is {}: the checkpoint is damaged", r, c, w(r, c));
+      if (!std::isfinite(w(r, c))) Fail("the weight at row {}, column {} is {}", r, c, w(r, c));
     }
   }
 }

@@ -169,6 +169,10 @@ Scores Score(LanguageModel& model, LanguageModel* reference, const Windows& wind
           reference->Logits(reference_hidden + (row + at) * reference->width(), count, expected.data());
         }
         const auto vocab = static_cast<size_t>(model.vocab());
+        CheckInterrupt();
+        model.CheckLogits(std::span(logits.data(), static_cast<size_t>(count) * vocab));
+        if (reference != nullptr)
+          reference->CheckLogits(std::span(expected.data(), static_cast<size_t>(count) * vocab));
         pool.Run(count, [&](int64_t r, int) {
           const std::span<const float> mine(logits.data() + static_cast<size_t>(r) * vocab, vocab);
           const int32_t target = all[k].tokens[static_cast<size_t>(at + r + 1)];

@@ -7,6 +7,7 @@
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
+#include "lowbit/io/json.h"
 #include "lowbit/io/read_tensor.h"
 #include "lowbit/model/hf_config.h"
 
@@ -49,7 +50,7 @@ Metadata Describe(const BundleHeader& header) {
 json ParseMetadata(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) Fail("{}: the metadata lacks \"{}\"", file.Where(), key);
-  json value = json::parse(found->second, nullptr, false);
+  json value = ParseJson(found->second, fmt::format("{}: {}", file.Where(), key));
   if (!value.is_object()) Fail("{}: \"{}\" of the metadata is not a JSON object", file.Where(), key);
   return value;
 }
@@ -116,7 +117,9 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
   if (version != kBundleVersion && !first)
     Fail("{}: version {} of lowbit's format; this program reads 1 and {}", where, version, kBundleVersion);
   const json networks = ParseMetadata(*file_, "lowbit.networks");
-  if (!networks.contains("main") || networks["main"].value("builder", "") != "llama") {
+  const bool known = networks.contains("main") && networks["main"].is_object() &&
+                     networks["main"].contains("builder") && networks["main"]["builder"] == "llama";
+  if (!known) {
     Fail("{}: it holds no network \"main\" built by \"llama\"", where);
   }
   header_.config = ParseHfConfig(networks["main"].value("config", json()), where);

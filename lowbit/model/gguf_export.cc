@@ -181,7 +181,8 @@ class Exporter {
     for (size_t i = 0; i < names.size(); ++i) {
       progress.Update(static_cast<int64_t>(i));
       const auto& tensor = tensors[i + tables.size()];
-      writer.Write(tensor.name, Reorder(names[i], Bytes(names[i], tensor.type)));
+      const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 0;
+      writer.Write(tensor.name, Reorder(names[i], Bytes(names[i], tensor.type, cols)));
       model_.weights->Release(names[i]);
     }
     writer.Finish();
@@ -204,11 +205,12 @@ class Exporter {
     return *type;
   }
 
-  std::vector<std::byte> Bytes(const std::string& name, const StoredType& type) const {
+  std::vector<std::byte> Bytes(const std::string& name, const StoredType& type, int64_t cols) const {
     if (const auto* ggml = std::get_if<GgmlType>(&type))
       return ToBlocks(*Codes(*model_.weights, name), *ggml);
     const DType plain = std::get<DType>(type);
     std::vector<float> values = model_.weights->Floats(name);
+    CheckFinite(*model_.weights, name, values, cols);
     // GGUF's Gemma norms carry the 1 that the graph adds.
     if (c_.norm_offset != 0 && name.find("norm") != std::string::npos) {
       for (float& x : values) x += static_cast<float>(c_.norm_offset);

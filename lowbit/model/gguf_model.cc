@@ -189,6 +189,11 @@ TensorView GgufWeights::View(const std::string& name) const {
   return file_->Get(found->second);
 }
 
+std::string GgufWeights::WhereIs(const std::string& name) const {
+  const auto found = names_.find(name);
+  return found == names_.end() ? Where() : file_->WhereIs(found->second);
+}
+
 std::string GgufWeights::StoredAs(const std::string& name) const {
   const TensorView view = View(name);
   if (const auto* type = std::get_if<DType>(&view.type)) return std::string(NameOf(*type));

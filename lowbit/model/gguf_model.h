@@ -27,6 +27,7 @@ class GgufWeights : public Weights {
   GgufWeights(std::shared_ptr<const GgufFile> file, const LlamaConfig& config);
 
   std::string Where() const override { return file_->Where(); }
+  std::string WhereIs(const std::string& name) const override;
   std::vector<std::string> Names() const override;
   bool Has(const std::string& name) const override { return names_.contains(name); }
   std::vector<int64_t> Shape(const std::string& name) const override { return View(name).shape; }

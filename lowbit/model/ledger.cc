@@ -1,21 +1,6 @@
 #include "lowbit/model/ledger.h"
 
 namespace lowbit {
-namespace {
-
-namespace fs = std::filesystem;
-
-size_t FileBytes(const fs::path& path) {
-  if (!fs::is_directory(path)) return fs::file_size(path);
-  size_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
-  }
-  return bytes;
-}
-
-}  // namespace
-
 Ledger LedgerOf(const Model& model) {
   Ledger ledger;
   const Graph& graph = *model.graph;
@@ -40,7 +25,7 @@ Ledger LedgerOf(const Model& model) {
     }
     ledger.entries.push_back(std::move(entry));
   }
-  ledger.file_bytes = FileBytes(model.path);
+  for (const auto& file : model.weight_files) ledger.file_bytes += std::filesystem::file_size(file);
   return ledger;
 }
 

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/naming.h"
 #include "lowbit/io/file.h"
 #include "lowbit/io/gguf.h"
+#include "lowbit/io/json.h"
 #include "lowbit/io/llama2c.h"
 #include "lowbit/io/safetensors.h"
 #include "lowbit/model/bundle.h"
@@ -24,24 +26,15 @@ std::string ReadIfThere(const fs::path& path) {
   return fs::exists(path) ? ReadFile(path) : std::string();
 }
 
-json ParseJson(const std::string& text, const std::string& where) {
-  json value = json::parse(text, nullptr, false);
-  if (value.is_discarded()) {
-    try {
-      value = json::parse(text);
-    } catch (const json::exception& error) {
-      Fail("{}: not valid JSON: {}", where, error.what());
-    }
-  }
-  return value;
-}
-
 // "eos_token_id" of config.json or generation_config.json: one id or several.
 void AddEndTokens(const json& object, const std::string& where, std::vector<int32_t>& out) {
   if (!object.is_object() || !object.contains("eos_token_id") || object["eos_token_id"].is_null()) return;
   const json& value = object["eos_token_id"];
   for (const json& id : value.is_array() ? value : json::array({value})) {
     if (!id.is_number_integer()) Fail("{}: \"eos_token_id\" must be an integer or a list of integers", where);
+    if (id.is_number_unsigned() ? id.get<uint64_t>() > INT32_MAX : id.get<int64_t>() < 0) {
+      Fail("{}: \"eos_token_id\" is {}, which no vocabulary has", where, id.dump());
+    }
     const auto token = id.get<int32_t>();
     if (std::find(out.begin(), out.end(), token) == out.end()) out.push_back(token);
   }
@@ -55,44 +48,58 @@ std::string ChatTemplateIn(const fs::path& folder) {
   const json config = ParseJson(text, (folder / "tokenizer_config.json").string());
   if (!config.is_object() || !config.contains("chat_template")) return "";
   const json& value = config["chat_template"];
+  if (value.is_null()) return "";
   if (value.is_string()) return value.get<std::string>();
-  for (const json& entry : value) {
-    if (entry.is_object() && entry.value("name", "") == "default") return entry.value("template", "");
+  const auto text_of = [](const json& entry, const char* key) {
+    return entry.is_object() && entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>()
+                                                                              : std::string();
+  };
+  if (value.is_array()) {
+    for (const json& entry : value) {
+      if (text_of(entry, "name") == "default") return text_of(entry, "template");
+    }
+    return "";
   }
-  return "";
+  Fail("{}: \"chat_template\" must be a string or a list of named templates",
+       (folder / "tokenizer_config.json").string());
 }
 
 std::shared_ptr<const Tokenizer> TokenizerIn(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer.json")) {
     HuggingFaceTexts beside{ReadIfThere(folder / "tokenizer_config.json"),
                             ReadIfThere(folder / "special_tokens_map.json")};
-    return std::make_shared<Tokenizer>(
-        Tokenizer::FromHuggingFace(ReadFile(folder / "tokenizer.json"), beside));
+    return Naming(folder.string(), [&] {
+      return std::make_shared<Tokenizer>(
+          Tokenizer::FromHuggingFace(ReadFile(folder / "tokenizer.json"), beside));
+    });
   }
-  if (fs::exists(folder / "tokenizer.model")) {
-    return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(folder / "tokenizer.model")));
+  if (const fs::path file = folder / "tokenizer.model"; fs::exists(file)) {
+    return Naming(file.string(),
+                  [&] { return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(file))); });
   }
   return nullptr;
 }
 
-std::shared_ptr<const Tokenizer> TokenizerAt(const fs::path& path) {
-  if (fs::is_directory(path)) {
-    auto tokenizer = TokenizerIn(path);
-    if (!tokenizer) Fail("{}: holds neither tokenizer.json nor tokenizer.model", path.string());
-    return tokenizer;
-  }
-  if (path.extension() == ".json")
-    return std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(ReadFile(path)));
-  if (path.extension() == ".model")
-    return std::make_shared<Tokenizer>(Tokenizer::FromSentencePiece(ReadFile(path)));
-  if (path.extension() == ".bin") return std::make_shared<Tokenizer>(Tokenizer::FromLlama2c(ReadFile(path)));
-  if (path.extension() == ".gguf")
-    return std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(GgufFile(path))));
+Tokenizer TokenizerFile(const fs::path& path) {
+  if (path.extension() == ".json") return Tokenizer::FromHuggingFace(ReadFile(path));
+  if (path.extension() == ".model") return Tokenizer::FromSentencePiece(ReadFile(path));
+  if (path.extension() == ".bin") return Tokenizer::FromLlama2c(ReadFile(path));
+  if (path.extension() == ".gguf") return Tokenizer::FromGguf(VocabularyFromGguf(GgufFile(path)));
   Fail(
       "{}: a tokenizer is a tokenizer.json, a tokenizer.model, a llama2.c tokenizer.bin, a GGUF file or a "
       "folder with "
       "one of the first two",
       path.string());
+}
+
+std::shared_ptr<const Tokenizer> TokenizerAt(const fs::path& path) {
+  if (!fs::exists(path)) Fail("{}: no such tokenizer", path.string());
+  if (fs::is_directory(path)) {
+    auto tokenizer = TokenizerIn(path);
+    if (!tokenizer) Fail("{}: holds neither tokenizer.json nor tokenizer.model", path.string());
+    return tokenizer;
+  }
+  return Naming(path.string(), [&] { return std::make_shared<Tokenizer>(TokenizerFile(path)); });
 }
 
 void OpenFolder(const fs::path& path, Model& model) {
@@ -102,6 +109,12 @@ void OpenFolder(const fs::path& path, Model& model) {
   model.kind = "Hugging Face folder";
   model.config = ParseHfConfig(parsed, config.string());
   const std::shared_ptr<const TensorSource> source = OpenSafetensors(path);
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension == ".safetensors") model.weight_files.push_back(entry.path());
+    if (extension == ".json" || extension == ".model" || extension == ".jinja")
+      model.other_files.push_back(entry.path());
+  }
   const fs::path quantize_config = path / "quantize_config.json";
   if (parsed.contains("quantization_config")) {
     model.kind = "quantized Hugging Face folder";
@@ -126,10 +139,13 @@ void OpenFolder(const fs::path& path, Model& model) {
 void OpenGguf(const fs::path& path, Model& model) {
   auto file = std::make_shared<GgufFile>(path);
   model.kind = "GGUF file";
+  model.weight_files = file->Files();
   model.config = ConfigFromGguf(*file);
   model.weights = std::make_shared<GgufWeights>(file, model.config);
   if (file->FindString("tokenizer.ggml.model").value_or("none") != "none") {
-    model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(*file)));
+    model.tokenizer = Naming(path.string(), [&] {
+      return std::make_shared<Tokenizer>(Tokenizer::FromGguf(VocabularyFromGguf(*file)));
+    });
   }
   model.chat_template = file->FindString("tokenizer.chat_template").value_or("");
 }
@@ -137,6 +153,7 @@ void OpenGguf(const fs::path& path, Model& model) {
 void OpenBundle(const std::shared_ptr<const SafetensorsFile>& file, Model& model) {
   auto bundle = std::make_shared<Bundle>(file);
   model.kind = "lowbit file";
+  model.weight_files = {model.path};
   model.config = bundle->header().config;
   model.weights = bundle;
   const auto& tables = bundle->header().tables;
@@ -145,7 +162,9 @@ void OpenBundle(const std::shared_ptr<const SafetensorsFile>& file, Model& model
     if (const auto config = tables.find("tokenizer_config.json"); config != tables.end()) {
       beside.tokenizer_config = config->second;
     }
-    model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(found->second, beside));
+    model.tokenizer = Naming(file->Where(), [&] {
+      return std::make_shared<Tokenizer>(Tokenizer::FromHuggingFace(found->second, beside));
+    });
   }
   if (const auto found = tables.find("chat_template"); found != tables.end())
     model.chat_template = found->second;
@@ -157,6 +176,7 @@ void OpenBundle(const std::shared_ptr<const SafetensorsFile>& file, Model& model
 void OpenLlama2c(const fs::path& path, Model& model) {
   auto file = std::make_shared<Llama2cFile>(path);
   model.kind = "llama2.c checkpoint";
+  model.weight_files = {path};
   const Llama2cHeader& h = file->header();
   LlamaConfig& c = model.config;
   c.vocab = h.vocab;
@@ -175,9 +195,11 @@ void OpenLlama2c(const fs::path& path, Model& model) {
        fs::directory_iterator(path.has_parent_path() ? path.parent_path() : fs::path("."))) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("tok") && name.ends_with(".bin") && entry.path() != path) {
-      Tokenizer tokenizer = Tokenizer::FromLlama2c(ReadFile(entry.path()));
-      if (tokenizer.vocab_size() == c.vocab)
+      Tokenizer tokenizer = Naming(entry.path().string(), [&] { return TokenizerFile(entry.path()); });
+      if (tokenizer.vocab_size() == c.vocab) {
         model.tokenizer = std::make_shared<Tokenizer>(std::move(tokenizer));
+        model.other_files = {entry.path()};
+      }
     }
   }
 }
@@ -196,7 +218,7 @@ Model OpenModel(const fs::path& path, const fs::path& tokenizer) {
   Model model{.path = path};
   if (fs::is_directory(path)) {
     OpenFolder(path, model);
-  } else if (StartsWith(path, "GGUF")) {
+  } else if (path.extension() == ".gguf" || StartsWith(path, "GGUF")) {
     OpenGguf(path, model);
   } else if (path.extension() == ".bin") {
     OpenLlama2c(path, model);
@@ -214,18 +236,26 @@ Model OpenModel(const fs::path& path, const fs::path& tokenizer) {
     }
     OpenBundle(file, model);
   }
-  model.graph = std::make_shared<Graph>(BuildLlama(model.config));
-  if (!tokenizer.empty()) model.tokenizer = TokenizerAt(tokenizer);
+  const std::string where = fs::is_directory(path) ? (path / "config.json").string() : path.string();
+  model.graph = Naming(where, [&] { return std::make_shared<Graph>(BuildLlama(model.config)); });
+  if (!tokenizer.empty()) {
+    model.tokenizer = TokenizerAt(tokenizer);
+    model.other_files.push_back(tokenizer);
+  }
   if (model.tokenizer) {
     for (const int32_t id : model.tokenizer->eos()) {
       if (std::find(model.end_tokens.begin(), model.end_tokens.end(), id) == model.end_tokens.end())
         model.end_tokens.push_back(id);
     }
-    if (!model.end_tokens.empty())
-      model.tokenizer = std::make_shared<Tokenizer>(model.tokenizer->WithEos(model.end_tokens));
+    if (!model.end_tokens.empty()) {
+      model.tokenizer = Naming(path.string(), [&] {
+        return std::make_shared<Tokenizer>(model.tokenizer->WithEos(model.end_tokens));
+      });
+    }
     if (model.tokenizer->vocab_size() > model.config.vocab) {
-      Fail("{}: the tokenizer has {} entries, the model {}: they do not belong together", path.string(),
-           model.tokenizer->vocab_size(), model.config.vocab);
+      Fail("{}: the tokenizer{} has {} entries, the model {}: they do not belong together", path.string(),
+           tokenizer.empty() ? "" : " " + tokenizer.string(), model.tokenizer->vocab_size(),
+           model.config.vocab);
     }
   }
   return model;
@@ -242,6 +272,20 @@ std::map<std::string, std::string> TablesOf(const Model& model) {
   if (!model.end_tokens.empty())
     tables["generation_config.json"] = json{{"eos_token_id", model.end_tokens}}.dump();
   return tables;
+}
+
+void WriteHfTables(const Model& model, const fs::path& folder, const json& extra) {
+  json config = ToHfConfig(model.config);
+  const json type = config["torch_dtype"];
+  config.update(extra);
+  // Gemma's says how the scale of the embedding was rounded.
+  if (model.config.family == "gemma3_text") config["torch_dtype"] = type;
+  if (model.tokenizer && model.tokenizer->bos() >= 0) config["bos_token_id"] = model.tokenizer->bos();
+  if (!model.end_tokens.empty()) config["eos_token_id"] = model.end_tokens;
+  WriteFile(folder / "config.json", config.dump(2) + "\n");
+  for (const auto& [name, text] : TablesOf(model)) {
+    WriteFile(folder / (name == "chat_template" ? "chat_template.jinja" : name), text);
+  }
 }
 
 }  // namespace lowbit

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace lowbit {
 
 struct Model {
   std::filesystem::path path;
+  std::vector<std::filesystem::path> weight_files;  // that hold the weights
+  std::vector<std::filesystem::path> other_files;   // configuration, tokenizer
   std::string kind;  // "Hugging Face folder", "GGUF file", "lowbit file", ...
   LlamaConfig config;
   std::shared_ptr<const Graph> graph;
@@ -29,6 +32,10 @@ struct Model {
 // Opens a model; weights stay in their file until they are used. `tokenizer` overrides where the tokenizer is
 // read from (a file or folder). Throws Error naming the file and what would be right.
 Model OpenModel(const std::filesystem::path& path, const std::filesystem::path& tokenizer = {});
+
+// Writes what stands beside the weights of a Hugging Face folder: config.json with the entries of `extra`
+// ("torch_dtype", "quantization_config"), and the tables of TablesOf as files. The folder must exist.
+void WriteHfTables(const Model& model, const std::filesystem::path& folder, const nlohmann::json& extra);
 
 // The files and tables that go with the weights, by name ("tokenizer.json", "chat_template",
 // "generation_config.json"): what is copied into a lowbit file so that it stands alone.

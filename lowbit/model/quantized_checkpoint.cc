@@ -36,6 +36,24 @@ int64_t IntegerOf(const json& config, std::initializer_list<const char*> keys, i
   return fallback;
 }
 
+std::string TextOf(const json& config, const char* key, const std::string& fallback,
+                   const std::string& where) {
+  if (!config.contains(key) || config[key].is_null()) return fallback;
+  if (!config[key].is_string())
+    Fail("{}: \"{}\" of the quantization configuration must be a string", where, key);
+  return config[key].get<std::string>();
+}
+
+// Bits of a code; every layout packs some of 1 to 8 into words of 32.
+int WidthOf(const json& config, std::initializer_list<const char*> keys, const std::string& where) {
+  const int64_t bits = IntegerOf(config, keys, 4, where);
+  if (bits < 1 || bits > 8) {
+    Fail("{}: \"{}\" of the quantization configuration is {}, 1 to 8 are possible", where, *keys.begin(),
+         bits);
+  }
+  return static_cast<int>(bits);
+}
+
 // The packed form with the same values, or nothing when there is none.
 std::optional<QuantizedMatrix> ToPacked(const CheckpointMatrix& c) {
   constexpr int kBits[] = {2, 3, 4, 5, 6, 8};
@@ -79,12 +97,12 @@ QuantizedCheckpoint::QuantizedCheckpoint(std::shared_ptr<const TensorSource> sou
                                          const std::string& where)
     : source_(std::move(source)), plain_(source_) {
   if (!config.is_object()) Fail("{}: the quantization configuration is not a JSON object", where);
-  const std::string method =
-      config.value("quant_method", config.contains("bits") || config.contains("wbits") ? "gptq" : "");
+  const std::string method = TextOf(config, "quant_method",
+                                    config.contains("bits") || config.contains("wbits") ? "gptq" : "", where);
   if (method == "gptq") {
-    layout_.bits = static_cast<int>(IntegerOf(config, {"bits", "wbits", "w_bit"}, 4, where));
+    layout_.bits = WidthOf(config, {"bits", "wbits", "w_bit"}, where);
     layout_.group_size = IntegerOf(config, {"group_size", "q_group_size"}, -1, where);
-    const std::string format = config.value("checkpoint_format", "gptq");
+    const std::string format = TextOf(config, "checkpoint_format", "gptq", where);
     if (format == "gptq") {
       layout_.version = GptqLayout::Version::kV1;
     } else if (format == "gptq_v2") {
@@ -96,20 +114,20 @@ QuantizedCheckpoint::QuantizedCheckpoint(std::shared_ptr<const TensorSource> sou
     }
   } else if (method == "awq") {
     kind_ = Kind::kAwq;
-    const std::string version = config.value("version", "gemm");
+    const std::string version = TextOf(config, "version", "gemm", where);
     if ((version != "gemm" && version != "GEMM") || IntegerOf(config, {"bits", "w_bit"}, 4, where) != 4) {
       Fail("{}: AWQ version \"{}\" is not supported; supported: gemm with 4 bits", where, version);
     }
   } else if (method == "compressed-tensors") {
     kind_ = Kind::kCompressedTensors;
-    const std::string format = config.value("format", "");
+    const std::string format = TextOf(config, "format", "", where);
     if (format != "pack-quantized")
       Fail("{}: compressed-tensors format \"{}\" is not supported; supported: pack-quantized", where, format);
     layout_.bits = 0;
     if (config.contains("config_groups")) {
       for (const auto& [name, group] : config["config_groups"].items()) {
         if (!group.is_object() || !group.contains("weights") || !group["weights"].is_object()) continue;
-        const int bits = static_cast<int>(IntegerOf(group["weights"], {"num_bits"}, 4, where));
+        const int bits = WidthOf(group["weights"], {"num_bits"}, where);
         if (layout_.bits != 0 && bits != layout_.bits)
           Fail("{}: groups of different widths ({} and {} bits) are not supported", where, layout_.bits,
                bits);
@@ -128,6 +146,10 @@ bool QuantizedCheckpoint::Quantized(const std::string& name) const {
   const std::string prefix = PrefixOf(name);
   return !prefix.empty() &&
          source_->Has(prefix + (kind_ == Kind::kCompressedTensors ? ".weight_packed" : ".qweight"));
+}
+
+std::string QuantizedCheckpoint::WhereIs(const std::string& name) const {
+  return Quantized(name) ? source_->WhereIs(Parts(name).front()) : plain_.WhereIs(name);
 }
 
 std::vector<std::string> QuantizedCheckpoint::Parts(const std::string& name) const {
@@ -226,12 +248,6 @@ std::span<const std::byte> BytesOf(const std::vector<T>& values) {
   return std::as_bytes(std::span(values));
 }
 
-void WriteText(const fs::path& path, const std::string& text) {
-  AtomicFile file(path);
-  file.Write(std::string_view(text));
-  file.Commit();
-}
-
 }  // namespace
 
 void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Version version) {
@@ -269,7 +285,7 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
     tensors.push_back({prefix + ".g_idx", DType::kI32, {matrix.cols}});
   }
   if (!format) Fail("{}: the model has no linear layers", model.path.string());
-  fs::create_directories(folder);
+  OutputFolder made(folder);
   SafetensorsWriter writer(folder / "model.safetensors", tensors, {{"format", "pt"}}, {.alignment = 1});
   Progress progress("exporting", static_cast<int64_t>(graph.values.size()), "tensors");
   for (size_t v = 0; v < graph.values.size(); ++v) {
@@ -278,6 +294,7 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
     progress.Update(static_cast<int64_t>(v));
     if (!linear[v]) {
       const std::vector<float> values = model.weights->Floats(value.name);
+      CheckFinite(*model.weights, value.name, values, value.shape.size() == 2 ? value.shape[1] : 0);
       std::vector<uint16_t> halves(values.size());
       std::transform(values.begin(), values.end(), halves.begin(), FloatToF16);
       writer.Write(value.name, BytesOf(halves));
@@ -297,7 +314,6 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
     writer.Write(prefix + ".scales", BytesOf(packed.scales));
     writer.Write(prefix + ".g_idx", BytesOf(packed.g_idx));
   }
-  writer.Finish();
   const json quantization = {{"quant_method", "gptq"},
                              {"bits", format->bits},
                              {"group_size", format->group == 0 ? -1 : format->group},
@@ -308,16 +324,10 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
                              {"damp_percent", 0.01},
                              {"lm_head", false},
                              {"checkpoint_format", version == GptqLayout::Version::kV1 ? "gptq" : "gptq_v2"}};
-  json config = ToHfConfig(model.config);
-  config["torch_dtype"] = "float16";
-  config["quantization_config"] = quantization;
-  if (model.tokenizer && model.tokenizer->bos() >= 0) config["bos_token_id"] = model.tokenizer->bos();
-  if (!model.end_tokens.empty()) config["eos_token_id"] = model.end_tokens;
-  WriteText(folder / "config.json", config.dump(2) + "\n");
-  WriteText(folder / "quantize_config.json", quantization.dump(2) + "\n");
-  for (const auto& [name, text] : TablesOf(model)) {
-    WriteText(folder / (name == "chat_template" ? "chat_template.jinja" : name), text);
-  }
+  WriteFile(folder / "quantize_config.json", quantization.dump(2) + "\n");
+  WriteHfTables(model, folder, {{"torch_dtype", "float16"}, {"quantization_config", quantization}});
+  writer.Finish();
+  made.Keep();
 }
 
 }  // namespace lowbit

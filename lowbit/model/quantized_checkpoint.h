@@ -24,6 +24,7 @@ class QuantizedCheckpoint : public Weights {
                       const std::string& where);
 
   std::string Where() const override { return plain_.Where(); }
+  std::string WhereIs(const std::string& name) const override;
   std::vector<std::string> Names() const override;
   bool Has(const std::string& name) const override { return Quantized(name) || plain_.Has(name); }
   std::vector<int64_t> Shape(const std::string& name) const override;

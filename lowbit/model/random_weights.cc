@@ -6,6 +6,7 @@
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
+#include "lowbit/base/progress.h"
 #include "lowbit/base/random.h"
 #include "lowbit/format/code_table.h"
 
@@ -62,6 +63,7 @@ class RandomWeights : public Weights {
              .cols = shape[1],
              .bytes = owner->data(),
              .size = owner->size()};
+    CheckInterrupt();
     Random random(seed_, std::hash<std::string>()(name));
     uint64_t state = random.Next64() | 1;
     for (size_t i = 0; i + 8 <= owner->size(); i += 8) {

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "lowbit/format/matrix.h"
+#include "lowbit/graph/graph.h"
 #include "lowbit/io/tensor_source.h"
 
 namespace lowbit {
@@ -17,6 +19,8 @@ class Weights {
   virtual ~Weights() = default;
 
   virtual std::string Where() const = 0;
+  // For messages: the file that holds this tensor.
+  virtual std::string WhereIs(const std::string& /*name*/) const { return Where(); }
   virtual std::vector<std::string> Names() const = 0;  // sorted
   virtual bool Has(const std::string& name) const = 0;
   // Outermost first: (out, in) or (n). Throws Error naming file and tensor when absent.
@@ -40,6 +44,7 @@ class PlainWeights : public Weights {
   explicit PlainWeights(std::shared_ptr<const TensorSource> source) : source_(std::move(source)) {}
 
   std::string Where() const override { return source_->Where(); }
+  std::string WhereIs(const std::string& name) const override { return source_->WhereIs(Stored(name)); }
   std::vector<std::string> Names() const override { return source_->Names(); }
   bool Has(const std::string& name) const override { return source_->Has(Stored(name)); }
   std::vector<int64_t> Shape(const std::string& name) const override {
@@ -58,5 +63,16 @@ class PlainWeights : public Weights {
 
   std::shared_ptr<const TensorSource> source_;
 };
+
+// Throws Error naming file and tensor unless the stored shape is the one that the network's configuration
+// gives to this weight.
+void CheckShape(const Weights& weights, const Value& weight);
+
+// The same for a weight that holds NaN or infinity: names file, tensor and place. `values` are those of
+// Floats(name), `cols` the length of a row (0: the tensor is a vector).
+void CheckFinite(const Weights& weights, const std::string& name, std::span<const float> values,
+                 int64_t cols);
+// All weights of a graph, one after the other.
+void CheckFinite(const Weights& weights, const Graph& graph);
 
 }  // namespace lowbit

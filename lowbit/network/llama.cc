@@ -89,7 +89,7 @@ class Builder {
 Graph BuildLlama(const LlamaConfig& c) {
   const auto positive = [](const char* name, int64_t value) {
     if (value <= 0 || value > (int64_t{1} << 31))
-      Fail("configuration: {} is {}, it must be positive", name, value);
+      Fail("configuration: {} is {}, it must lie between 1 and 2^31", name, value);
   };
   positive("vocab_size", c.vocab);
   positive("hidden_size", c.width);
@@ -99,6 +99,10 @@ Graph BuildLlama(const LlamaConfig& c) {
   positive("head_dim", c.head_size);
   positive("intermediate_size", c.ffn);
   positive("max_position_embeddings", c.context);
+  if (!(c.norm_eps >= 0)) Fail("configuration: rms_norm_eps is {}, it must not be negative", c.norm_eps);
+  if (c.heads % c.kv_heads != 0) {
+    Fail("configuration: num_key_value_heads is {}, it must divide num_attention_heads, {}", c.kv_heads, c.heads);
+  }
   if (c.layers > 10000) Fail("configuration: {} layers are more than any model has", c.layers);
   if (!c.sliding.empty() && static_cast<int64_t>(c.sliding.size()) != c.layers) {
     Fail("configuration: layer_types has {} entries for {} layers", c.sliding.size(), c.layers);

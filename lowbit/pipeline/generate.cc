@@ -86,6 +86,7 @@ Generated Generator::Run(std::span<const int32_t> prompt, const GenerateOptions&
   start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < options.max_tokens; ++i) {
     CheckInterrupt();
+    model_.CheckLogits(logits);
     const int32_t token = sampler.Next(logits, cached_);
     const auto& ends = model_.model().end_tokens;
     if (std::find(ends.begin(), ends.end(), token) != ends.end()) {

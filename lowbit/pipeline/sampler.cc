@@ -24,11 +24,13 @@ void PenalizeRepetition(const SamplerOptions& o, std::span<float> logits, std::s
 }  // namespace
 
 void CheckSamplerOptions(const SamplerOptions& o) {
-  if (!(o.temperature >= 0)) FailUsage("--temperature {}: must be 0 (greedy) or more", o.temperature);
+  if (!(o.temperature >= 0) || !std::isfinite(o.temperature))
+    FailUsage("--temperature {}: must be 0 (greedy) or more", o.temperature);
   if (o.top_k < 0) FailUsage("--top-k {}: must be 0 (all) or more", o.top_k);
   if (!(o.top_p > 0 && o.top_p <= 1)) FailUsage("--top-p {}: must lie in (0, 1]", o.top_p);
   if (!(o.min_p >= 0 && o.min_p <= 1)) FailUsage("--min-p {}: must lie in [0, 1]", o.min_p);
-  if (!(o.repetition_penalty > 0)) FailUsage("--repeat-penalty {}: must be above 0", o.repetition_penalty);
+  if (!(o.repetition_penalty > 0) || !std::isfinite(o.repetition_penalty))
+    FailUsage("--repeat-penalty {}: must be above 0", o.repetition_penalty);
 }
 
 std::vector<std::pair<int32_t, double>> FilteredDistribution(const SamplerOptions& o, std::span<float> logits,

@@ -116,9 +116,7 @@ std::string HtmlReport::ToHtml() const {
 }
 
 void HtmlReport::Write(const std::filesystem::path& path) const {
-  AtomicFile file(path);
-  file.Write(std::string_view(ToHtml()));
-  file.Commit();
+  WriteFile(path, ToHtml());
 }
 
 }  // namespace lowbit::report

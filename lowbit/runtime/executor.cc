@@ -6,6 +6,7 @@
 #include <map>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/progress.h"
 #include "lowbit/kernel/float_matmul.h"
 #include "lowbit/kernel/matmul.h"
 #include "lowbit/kernel/vector_ops.h"
@@ -93,11 +94,7 @@ void Executor::Load(const Weights& weights, int first, int last) {
     const Node& node = graph_.nodes[i];
     if (node.op != Op::kEmbedding && node.op != Op::kLinear && node.op != Op::kRmsNorm) continue;
     const Value& weight = graph_.values[node.in[1]];
-    const std::vector<int64_t> shape = weights.Shape(weight.name);
-    if (shape != weight.shape) {
-      Fail("{}: tensor {} has shape ({}), the configuration needs ({})", weights.Where(), weight.name,
-           fmt::join(shape, ", "), fmt::join(weight.shape, ", "));
-    }
+    CheckShape(weights, weight);
     if (node.op == Op::kRmsNorm) {
       loaded_[i]->vector = weights.Floats(weight.name);
       const auto offset = static_cast<float>(node.Real("offset"));
@@ -162,6 +159,7 @@ void Executor::Run(int first, int last, std::span<const Segment> segments, std::
   PrepareRope(segments, rows);
   for (const Step& step : steps_) {
     if (step.last <= first || step.first >= last) continue;
+    CheckInterrupt();
     const Node& node = graph_.nodes[step.first];
     const auto in = [&](int i) { return ValueData(node.in[i]); };
     const int64_t size = rows * graph_.values[node.out[0]].shape.back();
@@ -196,7 +194,7 @@ void Executor::RunEmbedding(const Node& node, std::span<const int32_t> tokens, i
   float* y = ValueData(node.out[0]);
   for (size_t t = 0; t < tokens.size(); ++t) {
     if (tokens[t] < 0 || tokens[t] >= matrix.rows) {
-      Fail("token {} is outside the vocabulary of {} entries", tokens[t], matrix.rows);
+      Fail("token {} at position {} is outside the vocabulary of {} entries", tokens[t], t, matrix.rows);
     }
     float* row = y + static_cast<int64_t>(t) * matrix.cols;
     DecodeRow(matrix, tokens[t], row);

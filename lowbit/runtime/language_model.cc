@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/finite.h"
 #include "lowbit/base/progress.h"
 
 namespace lowbit {
@@ -20,6 +21,13 @@ const float* LanguageModel::Forward(std::span<const Segment> segments, std::span
 
 void LanguageModel::Logits(const float* hidden, int64_t rows, float* logits) {
   executor_.Multiply(static_cast<int>(model_.graph->nodes.size()) - 1, hidden, rows, logits);
+}
+
+void LanguageModel::CheckLogits(std::span<const float> logits) const {
+  if (AllFinite(logits)) return;
+  CheckFinite(*model_.weights, *model_.graph);
+  Fail("{}: the logits are not finite though every weight is: the activations overflow",
+       model_.path.string());
 }
 
 void LanguageModel::Feed(KvCache& cache, std::span<const int32_t> tokens, float* logits, int64_t piece) {

@@ -32,6 +32,9 @@ class LanguageModel {
   // logits (rows, vocab) of `rows` hidden states. `hidden` may be the pointer that Forward returned.
   void Logits(const float* hidden, int64_t rows, float* logits);
 
+  // Throws Error when a logit is NaN or infinite, naming the weight that is to blame where there is one.
+  void CheckLogits(std::span<const float> logits) const;
+
   // Feeds `tokens` to the cache in pieces of at most `piece` rows (the memory of activations is bounded by
   // it), advances its length, and writes the logits of the last token.
   void Feed(KvCache& cache, std::span<const int32_t> tokens, float* logits, int64_t piece = 512);

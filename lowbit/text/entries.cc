@@ -4,6 +4,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/io/file.h"
+#include "lowbit/io/json.h"
 #include "lowbit/text/utf8.h"
 
 namespace lowbit {
@@ -20,8 +21,9 @@ Json ReadArray(const std::filesystem::path& path) {
          static_cast<uint8_t>(text[bad]));
   }
   if (path.extension() != ".json") return Json::array({std::move(text)});
+  ParseJson(text, path.string());  // says where it is wrong, or too deep
   Json array = Json::parse(text, nullptr, false);
-  if (!array.is_array()) Fail("{}: a JSON array is needed, of strings or conversations", path.string());
+  if (!array.is_array()) Fail("{}: a JSON array of strings or conversations is needed", path.string());
   if (array.empty()) Fail("{}: the array is empty", path.string());
   return array;
 }

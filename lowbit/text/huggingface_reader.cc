@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lowbit/base/error.h"
+#include "lowbit/io/json.h"
 #include "lowbit/text/base64.h"
 #include "lowbit/text/tokenizer.h"
 #include "lowbit/text/tokenizer_pipeline.h"
@@ -12,14 +13,6 @@ namespace lowbit {
 namespace {
 
 using Json = nlohmann::json;
-
-Json Parse(std::string_view text, std::string_view what) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& e) {
-    Fail("{}: {}", what, e.what());
-  }
-}
 
 const Json* Member(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -202,6 +195,7 @@ Vocabulary ReadVocabulary(const Json& vocab) {
   }
   std::vector<std::string> pieces(static_cast<size_t>(size));
   for (const auto& [piece, id] : vocab.items()) pieces[static_cast<size_t>(id.get<int64_t>())] = piece;
+  if (pieces.empty()) Fail("tokenizer.json: model.vocab is empty");
   return Vocabulary(std::move(pieces));
 }
 
@@ -404,11 +398,11 @@ void ReadSpecialIds(const Json& config, const Json& map, TokenizerPipeline& pipe
 }  // namespace
 
 Tokenizer Tokenizer::FromHuggingFace(std::string_view tokenizer_json, const HuggingFaceTexts& beside) {
-  const Json root = Parse(tokenizer_json, "tokenizer.json");
+  const Json root = ParseJson(tokenizer_json, "tokenizer.json");
   if (!root.is_object()) Fail("tokenizer.json: not an object");
   Json config, map;
-  if (!beside.tokenizer_config.empty()) config = Parse(beside.tokenizer_config, "tokenizer_config.json");
-  if (!beside.special_tokens_map.empty()) map = Parse(beside.special_tokens_map, "special_tokens_map.json");
+  if (!beside.tokenizer_config.empty()) config = ParseJson(beside.tokenizer_config, "tokenizer_config.json");
+  if (!beside.special_tokens_map.empty()) map = ParseJson(beside.special_tokens_map, "special_tokens_map.json");
   auto pipe = std::make_shared<TokenizerPipeline>(ReadModel(root, config));
   ReadAddedTokens(root, *pipe);
   ForEachStep(Member(root, "normalizer"), "normalizers", 0, [&](const Json& step, const std::string& type) {

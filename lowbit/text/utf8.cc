@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "lowbit/base/error.h"
+
 namespace lowbit {
 
 Utf8Step NextUtf8(std::string_view text) {
@@ -74,6 +76,12 @@ size_t FirstInvalidUtf8(std::string_view text) {
     at += step.length;
   }
   return std::string_view::npos;
+}
+
+void CheckUtf8(std::string_view text, const std::string& where) {
+  const size_t bad = FirstInvalidUtf8(text);
+  if (bad == std::string_view::npos) return;
+  Fail("{}: not UTF-8: byte {} (0x{:02x}) begins no character", where, bad, static_cast<uint8_t>(text[bad]));
 }
 
 std::string RepairUtf8(std::string_view text) {

@@ -26,6 +26,9 @@ void AppendUtf8(std::string& out, char32_t point);
 // well-formed.
 size_t FirstInvalidUtf8(std::string_view text);
 
+// Throws Error naming `where` and the byte at which the text stops being UTF-8.
+void CheckUtf8(std::string_view text, const std::string& where);
+
 // Each maximal ill-formed part becomes U+FFFD.
 std::string RepairUtf8(std::string_view text);
 

@@ -41,9 +41,7 @@ class QuantizeModelTest : public testing::Test {
       tensors.Add(value.name, value.shape, data);
     }
     WriteSafetensors(folder_ / "model" / "model.safetensors", tensors);
-    AtomicFile config(folder_ / "model" / "config.json");
-    config.Write(ToHfConfig(c).dump());
-    config.Commit();
+    WriteFile(folder_ / "model" / "config.json", ToHfConfig(c).dump());
     model_ = OpenModel(folder_ / "model");
   }
   void TearDown() override { fs::remove_all(folder_); }

@@ -24,10 +24,17 @@ std::string Train(const std::string& options) {
   return model;
 }
 
+// Our reader, held against the library: pieces, special ids, and the tokens of 300 pieces of text.
 void ExpectTheLibrarysTokens(const std::string& model) {
   sentencepiece::SentencePieceProcessor processor;
   ASSERT_TRUE(processor.LoadFromSerializedProto(model).ok());
   const Tokenizer tokenizer = Tokenizer::FromSentencePiece(model);
+  ASSERT_EQ(tokenizer.vocab_size(), processor.GetPieceSize());
+  for (int id = 0; id < processor.GetPieceSize(); ++id)
+    EXPECT_EQ(tokenizer.Piece(id), processor.IdToPiece(id));
+  EXPECT_EQ(tokenizer.unknown(), processor.unk_id());
+  EXPECT_EQ(tokenizer.bos(), processor.bos_id());
+  EXPECT_EQ(tokenizer.eos().empty() ? -1 : tokenizer.eos()[0], processor.eos_id());
   const Tokenizer json = [&] {
     const HuggingFaceTokenizer written = tokenizer.ToHuggingFace();
     return Tokenizer::FromHuggingFace(written.tokenizer_json, written.beside);
@@ -67,6 +74,61 @@ TEST(SentencePiece, UnigramWithRules) {
 TEST(SentencePiece, UnigramWithBytes) {
   ExpectTheLibrarysTokens(
       Train("--model_type=unigram --vocab_size=700 --byte_fallback=true --character_coverage=0.98"));
+}
+
+TEST(SentencePiece, OtherSpecialAndUserDefinedPieces) {
+  ExpectTheLibrarysTokens(Train(
+      "--model_type=bpe --vocab_size=500 --normalization_rule_name=identity --bos_id=3 --eos_id=1 --unk_id=0 "
+      "--pad_id=2 --bos_piece=[BOS] --eos_piece=[EOS] --user_defined_symbols=the,ing "
+      "--add_dummy_prefix=false "
+      "--remove_extra_whitespaces=false"));
+  ExpectTheLibrarysTokens(Train("--model_type=unigram --vocab_size=500 --bos_id=-1 --eos_id=-1"));
+}
+
+TEST(SentencePiece, TheEmbeddedModel) {
+  ExpectTheLibrarysTokens(ReadFile(std::string(LOWBIT_SOURCE_DIR) + "/models/gutenberg/tokenizer.model"));
+}
+
+// What the library refuses, by the message that it is refused with here.
+TEST(SentencePiece, RefusesModelsThatContradictThemselves) {
+  const auto piece = [](const std::string& text, char type) {
+    const std::string body = std::string("\x0A") + static_cast<char>(text.size()) + text + "\x18" + type;
+    return std::string("\x0A") + static_cast<char>(body.size()) + body;
+  };
+  const std::string good = piece("<unk>", 2) + piece("<s>", 3) + piece("a", 1);
+  const std::string bytes = "\x12\x03\x98\x02\x01";  // trainer_spec {byte_fallback: true}
+  const auto refused = [](const std::string& model) -> std::string {
+    EXPECT_FALSE(sentencepiece::SentencePieceProcessor().LoadFromSerializedProto(model).ok());
+    try {
+      Tokenizer::FromSentencePiece(model);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(Tokenizer::FromSentencePiece(good).vocab_size(), 3);
+  EXPECT_NE(refused(piece("a", 1)).find("0 pieces are marked as the unknown one"), std::string::npos);
+  EXPECT_NE(refused(good + piece("?", 2)).find("2 pieces are marked"), std::string::npos);
+  EXPECT_NE(refused(good + piece("a", 1)).find("piece 3 is the same as piece 2: 'a'"), std::string::npos);
+  EXPECT_NE(refused(good + piece("", 1)).find("piece 3 is empty"), std::string::npos);
+  EXPECT_NE(refused(good + piece("<0x41>", 6)).find("1 pieces of single bytes"), std::string::npos);
+  EXPECT_NE(refused(good + piece("<0x4a>", 6) + bytes).find("should be a byte such as <0x0A>"),
+            std::string::npos);
+  EXPECT_NE(refused(good + bytes).find("there should be 256"), std::string::npos);
+}
+
+TEST(SentencePiece, NamesWhatIsNotSupported) {
+  const auto message = [](const std::string& model) -> std::string {
+    try {
+      Tokenizer::FromSentencePiece(model);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  EXPECT_NE(message("\x12\x02\x18\x03").find("algorithm 3 is not supported"), std::string::npos);
+  EXPECT_NE(message("\x12\x03\xC0\x01\x01").find("treat_whitespace_as_suffix"), std::string::npos);
+  EXPECT_NE(message(std::string("\x1A\x02\x28\x00", 4)).find("escape_whitespaces"), std::string::npos);
 }
 
 TEST(SentencePiece, RefusesDamagedModels) {
