@@ -115,10 +115,10 @@ HWY_INLINE Bytes OrShiftAnd(const Bytes& base, const Bytes& b, uint8_t mask) {
 }
 
 HWY_INLINE Ints SetInts(int32_t x) {
-  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Set(DI(), x); });
+  return OfParts<Ints>([&](auto) LOWBIT_STEP { return hn::Set(DI(), x); });
 }
 HWY_INLINE Ints ZeroInts() {
-  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Zero(DI()); });
+  return OfParts<Ints>([&](auto) LOWBIT_STEP { return hn::Zero(DI()); });
 }
 HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
   return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Add(a.v[i], b.v[i]); });
@@ -128,10 +128,10 @@ HWY_INLINE Ints ShiftInts(const Ints& a) {
   return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::ShiftRight<kRight>(a.v[i]); });
 }
 HWY_INLINE Floats SetFloats(float x) {
-  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Set(DF(), x); });
+  return OfParts<Floats>([&](auto) LOWBIT_STEP { return hn::Set(DF(), x); });
 }
 HWY_INLINE Floats ZeroFloats() {
-  return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::Zero(DF()); });
+  return OfParts<Floats>([&](auto) LOWBIT_STEP { return hn::Zero(DF()); });
 }
 HWY_INLINE Floats LoadFloats(const float* p) {
   return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::LoadU(DF(), p + kLanes * i); });
