@@ -1,17 +1,17 @@
 // Attention over key/value caches of every format: 32 query heads, 8 key/value heads of 128 channels.
-//   bench_attention --benchmark_filter='decode/tq'      LOWBIT_TARGET=avx2 forces a target
-// decode/NAME: one token over 32768 positions of each of eight layers, whose caches together are far larger
-// than the last-level cache. Time is for one layer; `MB` the bytes of a layer's cache; `bandwidth_share` the
-// median over repetitions of bytes per second over the read bandwidth just before and after; `speedup` the
-// f16 cache's time over this one's, both measured one right after the other in every repetition; `cpu_us` and
-// `cpu_speedup` the same of the processors' time, which others' work disturbs less.
-// prefill/NAME: 64 tokens at once over the same positions, one layer.
+//   bench_attention --benchmark_filter='decode/tq'      LOWBIT_TARGET=avx2 forces a target,
+// LOWBIT_BENCH_THREADS=1 the number of threads. decode/NAME: one token over 32768 positions of each of eight
+// layers, whose caches together are far larger than the last-level cache. Time is for one layer; `MB` the
+// bytes of a layer's cache; `bandwidth_share` the median over repetitions of bytes per second over the read
+// bandwidth just before and after; `speedup` the f16 cache's time over this one's, both measured one right
+// after the other in every repetition; `cpu_us` and `cpu_speedup` the same of the processors' time, which
+// others' work disturbs less. prefill/NAME: 64 tokens at once over the same positions, one layer.
 #include <benchmark/benchmark.h>
 #include <time.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -73,7 +73,8 @@ class FilledCache {
       for (int64_t p = 0; p < kPositions; p += kPiece) {
         cache_.Append(state.node, p, k.data(), v.data(), kPiece);
         // Packs what is older than the tail.
-        cache_.Attend(state.node, p + kPiece - 1, query_.data(), output_.data(), 1, pool);
+        if (cache_.format().packed())
+          cache_.Attend(state.node, p + kPiece - 1, query_.data(), output_.data(), 1, pool);
       }
     }
     cache_.SetLength(kPositions);
@@ -85,8 +86,8 @@ class FilledCache {
   Times Attend(int64_t rows, int64_t layers) {
     const Times begin = Now();
     for (int64_t l = 0; l < layers; ++l) {
-      cache_.Attend(graph_.states[static_cast<size_t>(l)].node, kPositions - rows, query_.data(), output_.data(),
-                    rows, ThreadPool::Global());
+      cache_.Attend(graph_.states[static_cast<size_t>(l)].node, kPositions - rows, query_.data(),
+                    output_.data(), rows, ThreadPool::Global());
     }
     const Times end = Now();
     const auto n = static_cast<double>(layers);
@@ -142,8 +143,10 @@ void Run(benchmark::State& state, const char* name, int64_t rows, int64_t layers
 }
 
 const int kRegistered = [] {
-  for (const char* name : {"f16", "int8", "kivi4", "kivi2", "tq4", "tq3.5", "tq3", "tq2.5", "tq2", "vidkv1.5",
-                           "sign"}) {
+  if (const char* threads = std::getenv("LOWBIT_BENCH_THREADS"))
+    ThreadPool::SetGlobalThreads(std::atoi(threads));
+  for (const char* name :
+       {"f16", "int8", "kivi4", "kivi2", "tq4", "tq3.5", "tq3", "tq2.5", "tq2", "vidkv1.5", "sign"}) {
     benchmark::RegisterBenchmark((std::string("decode/") + name).c_str(), Run, name, 1, kLayers)
         ->UseManualTime()
         ->Iterations(9)

@@ -11,8 +11,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/attention.cc"
 #include "lowbit/kernel/simd.h"
-// After simd.h, once for each target.
-#include "hwy/contrib/math/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -30,33 +28,74 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const hwy::float16_t* p) {
   return hn::PromoteTo(d, hn::LoadU(half, p));
 }
 
-// s[query][t] = scale * <q, k_t> for `count` queries of one head and the chunk's positions [0, length).
-template <int kQueries, typename T>
-HWY_INLINE void Scores(const float* const* q, const T* keys, int64_t head_size, int64_t length, float scale,
-                       float* s) {
+// Memory that will be read in the next phase. While scores are computed the chunk's values come to the
+// second-level cache, while values are added up the next chunk's keys: the memory is never idle.
+class Ahead {
+ public:
+  Ahead(const void* from, size_t bytes)
+      : at_(static_cast<const char*>(from)), left_(from == nullptr ? 0 : bytes) {}
+  HWY_INLINE void Fetch(size_t bytes) {
+    for (size_t end = left_ - std::min(left_, bytes); left_ > end;
+         left_ -= std::min<size_t>(left_, 64), at_ += 64)
+      __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char* at_;
+  size_t left_;
+};
+
+// s[query][t] = scale * <q, k_t> for `count` queries of one head and kRuns runs of 16 positions, from t on.
+template <int kQueries, int kRuns, typename T>
+HWY_INLINE void ScoresOfRuns(const float* const* q, const T* keys, int64_t head_size, int64_t t, float scale,
+                             float* s, Ahead& ahead) {
   const D d;
-  const size_t lanes = hn::Lanes(d);
-  for (int64_t t = 0; t < length; t += kKeyLanes) {
-    for (size_t lane = 0; lane < kKeyLanes; lane += lanes) {
-      hn::Vec<D> sum[kQueries];
-      for (int i = 0; i < kQueries; ++i) sum[i] = hn::Zero(d);
-      const T* k = keys + t * head_size + static_cast<int64_t>(lane);
-      for (int64_t c = 0; c < head_size; ++c) {
-        const auto kv = LoadFloats(d, k + c * kKeyLanes);
-        for (int i = 0; i < kQueries; ++i) sum[i] = hn::MulAdd(hn::Set(d, q[i][c]), kv, sum[i]);
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t lane = 0; lane < kKeyLanes; lane += lanes) {
+    hn::Vec<D> sum[kRuns][kQueries];
+    for (int r = 0; r < kRuns; ++r) {
+      for (int i = 0; i < kQueries; ++i) sum[r][i] = hn::Zero(d);
+    }
+    const T* k = keys + t * head_size + lane;
+    for (int64_t c = 0; c < head_size; c += 8) {
+      ahead.Fetch(static_cast<size_t>(8 * kRuns * lanes) * sizeof(T));
+      for (int64_t j = c; j < c + 8; ++j) {
+        hn::Vec<D> kv[kRuns];
+        for (int r = 0; r < kRuns; ++r) kv[r] = LoadFloats(d, k + (r * head_size + j) * kKeyLanes);
+        for (int i = 0; i < kQueries; ++i) {
+          const auto x = hn::Set(d, q[i][j]);
+          for (int r = 0; r < kRuns; ++r) sum[r][i] = hn::MulAdd(x, kv[r], sum[r][i]);
+        }
       }
-      for (int i = 0; i < kQueries; ++i) {
-        hn::StoreU(hn::Mul(sum[i], hn::Set(d, scale)), d,
-                   s + i * kAttentionChunk + t + static_cast<int64_t>(lane));
+    }
+    for (int i = 0; i < kQueries; ++i) {
+      for (int r = 0; r < kRuns; ++r) {
+        hn::StoreU(hn::Mul(sum[r][i], hn::Set(d, scale)), d,
+                   s + i * kAttentionChunk + t + r * kKeyLanes + lane);
       }
     }
   }
 }
 
+// The same for the chunk's positions [0, length).
+template <int kQueries, typename T>
+HWY_INLINE void Scores(const float* const* q, const T* keys, int64_t head_size, int64_t length, float scale,
+                       float* s, Ahead ahead) {
+  // Enough sums to hide the latency of one.
+  constexpr int kRuns = kQueries <= 4 && HWY_TARGET == HWY_AVX3 ? 2 : 1;
+  int64_t t = 0;
+  for (; t + kRuns * kKeyLanes <= length; t += kRuns * kKeyLanes)
+    ScoresOfRuns<kQueries, kRuns>(q, keys, head_size, t, scale, s, ahead);
+  for (; t < length; t += kKeyLanes) ScoresOfRuns<kQueries, 1>(q, keys, head_size, t, scale, s, ahead);
+}
+
+// Positions whose values are read once from the first-level cache and kept there for all channels.
+constexpr int64_t kValueBlock = 32;
+
 // acc[query][c] += sum_t p[query][t] v_t[c] over [begin, end), t in order.
 template <int kQueries, typename T>
-HWY_INLINE void Accumulate(const float* p, const T* values, int64_t head_size, int64_t begin, int64_t end,
-                           float* acc) {
+HWY_INLINE void AccumulateBlock(const float* p, const T* values, int64_t head_size, int64_t begin,
+                                int64_t end, float* acc, Ahead& ahead) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t c = 0;
@@ -69,6 +108,7 @@ HWY_INLINE void Accumulate(const float* p, const T* values, int64_t head_size, i
     for (int64_t t = begin; t < end; ++t) {
       const auto v0 = LoadFloats(d, values + t * head_size + c),
                  v1 = LoadFloats(d, values + t * head_size + c + lanes);
+      ahead.Fetch(static_cast<size_t>(2 * lanes) * sizeof(T));
       for (int i = 0; i < kQueries; ++i) {
         const auto w = hn::Set(d, p[i * kAttentionChunk + t]);
         a[i] = hn::MulAdd(w, v0, a[i]);
@@ -101,10 +141,35 @@ HWY_INLINE void Accumulate(const float* p, const T* values, int64_t head_size, i
     }
   }
 }
+template <int kQueries, typename T>
+HWY_INLINE void Accumulate(const float* p, const T* values, int64_t head_size, int64_t begin, int64_t end,
+                           float* acc, Ahead ahead) {
+  for (int64_t t = begin; t < end; t += kValueBlock)
+    AccumulateBlock<kQueries>(p, values, head_size, t, std::min(end, t + kValueBlock), acc, ahead);
+}
 
-// In place: s -> exp(s - max) over [begin, end), zero elsewhere in [0, length), a multiple of kKeyLanes; gives
-// the maximum and the sum. Position t belongs to lane t mod 16, the lanes are added in a fixed tree: the same
-// order on every target.
+// e^x for x <= 0 within 2 ulp, zero below -87: 2^n times a polynomial in what is left, |r| <= ln 2 / 2 (the
+// minimax coefficients of Cephes' expf).
+HWY_INLINE hn::Vec<D> ExpOfNegative(D d, hn::Vec<D> x) {
+  const hn::RebindToSigned<D> di;
+  const auto magic = hn::Set(d, 0x1.8p23f);  // its low bits are the integer that was added
+  const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), magic);
+  const auto n = hn::Sub(shifted, magic);
+  const auto r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x));
+  auto p = hn::MulAdd(hn::Set(d, 1.9875691500e-4f), r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  const auto scaled =
+      hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.0f)), scaled);
+}
+
+// In place: s -> exp(s - max) over [begin, end), zero elsewhere in [0, length), a multiple of kKeyLanes;
+// gives the maximum and the sum. Position t belongs to lane t mod 16, the lanes are added in a fixed tree:
+// the same order on every target.
 HWY_INLINE void Softmax(float* s, int64_t length, int64_t begin, int64_t end, float* maximum, float* sum) {
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   std::fill(s, s + begin, kNone);
@@ -122,11 +187,10 @@ HWY_INLINE void Softmax(float* s, int64_t length, int64_t begin, int64_t end, fl
   }
   for (int i = 1; i < kParts; ++i) most[0] = hn::Max(most[0], most[i]);
   const float m = hn::GetLane(hn::MaxOfLanes(d, most[0]));
-  const auto low = hn::Set(d, -87.0f), top = hn::Set(d, m);
+  const auto top = hn::Set(d, m);
   for (int64_t t = 0; t < length; t += kKeyLanes) {
     for (int i = 0; i < kParts; ++i) {
-      const auto x = hn::Sub(hn::LoadU(d, s + t + i * lanes), top);
-      const auto e = hn::IfThenElseZero(hn::Ge(x, low), hn::Exp(d, hn::Max(x, low)));
+      const auto e = ExpOfNegative(d, hn::Sub(hn::LoadU(d, s + t + i * lanes), top));
       hn::StoreU(e, d, s + t + i * lanes);
       sums[i] = hn::Add(sums[i], e);
     }
@@ -158,14 +222,15 @@ HWY_INLINE void ForGroups(int count, const F& f) {
 void ScoresOfFloats(const float* keys, int64_t head_size, int64_t length, const float* const* q, int queries,
                     float scale, float* s) {
   ForGroups(queries, [&](int i, auto count) HWY_ATTR {
-    Scores<decltype(count)::value>(q + i, keys, head_size, length, scale, s + i * kAttentionChunk);
+    Scores<decltype(count)::value>(q + i, keys, head_size, length, scale, s + i * kAttentionChunk,
+                                   Ahead(nullptr, 0));
   });
 }
 void SumsOfFloats(const float* values, int64_t head_size, int64_t length, const float* p, int queries,
                   float* y) {
   ForGroups(queries, [&](int i, auto count) HWY_ATTR {
     Accumulate<decltype(count)::value>(p + i * kAttentionChunk, values, head_size, 0, length,
-                                       y + i * head_size);
+                                       y + i * head_size, Ahead(nullptr, 0));
   });
 }
 
@@ -177,9 +242,8 @@ struct Query {
 
 // partial[i] = {max, sum, y[head_size]} of query i over chunk `chunk`.
 template <int kQueries, typename T>
-HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* values, int64_t chunk,
-                        const Query* queries, float* scratch, float* maximum, float* sum,
-                        float* y) {
+HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* values, int64_t chunk, bool more,
+                        const Query* queries, float* scratch, float* maximum, float* sum, float* y) {
   const int64_t first = chunk * kAttentionChunk;
   const float* q[kQueries];
   int64_t begin[kQueries], end[kQueries], longest = 0, low = kAttentionChunk, high = 0;
@@ -193,16 +257,24 @@ HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* val
     high = std::max(high, end[i]);
   }
   const int64_t length = (longest + kKeyLanes - 1) / kKeyLanes * kKeyLanes;
-  Scores<kQueries>(q, keys + first * shape.head_size, shape.head_size, length, shape.scale, scratch);
+  const int64_t at = first * shape.head_size;
+  const auto bytes = [&](int64_t positions) {
+    return static_cast<size_t>(positions * shape.head_size) * sizeof(T);
+  };
+  Scores<kQueries>(q, keys + at, shape.head_size, length, shape.scale, scratch,
+                   Ahead(values + at, bytes(high)));
   for (int i = 0; i < kQueries; ++i) {
     Softmax(scratch + i * kAttentionChunk, length, begin[i], end[i], maximum + i, sum + i);
   }
   std::fill(y, y + kQueries * shape.head_size, 0.0f);
   // Positions outside a query's own range have p = 0: adding 0 * v keeps every bit of the sum (v is finite).
-  Accumulate<kQueries>(scratch, values + first * shape.head_size, shape.head_size, low, high, y);
+  const T* const next = more ? keys + at + kAttentionChunk * shape.head_size : nullptr;
+  Accumulate<kQueries>(scratch, values + at, shape.head_size, low, high, y,
+                       Ahead(next, bytes(kAttentionChunk)));
 }
 
-void ChunkAny(const AttentionShape& shape, const CacheView& cache, int64_t kv_head, int64_t chunk,
+// `more`: the next chunk will be asked for next.
+void ChunkAny(const AttentionShape& shape, const CacheView& cache, int64_t kv_head, int64_t chunk, bool more,
               const float* const* q, const int64_t* positions, int count, float* scratch, float* maximum,
               float* sum, float* y) {
   Query queries[64];
@@ -210,8 +282,8 @@ void ChunkAny(const AttentionShape& shape, const CacheView& cache, int64_t kv_he
   const int64_t n = shape.head_size, at = kv_head * cache.capacity * n;
   const auto run = [&](const auto* keys, const auto* values) HWY_ATTR {
     ForGroups(count, [&](int i, auto group) HWY_ATTR {
-      ChunkOf<decltype(group)::value>(shape, keys + at, values + at, chunk, queries + i, scratch, maximum + i,
-                                      sum + i, y + i * n);
+      ChunkOf<decltype(group)::value>(shape, keys + at, values + at, chunk, more && i + group == count,
+                                      queries + i, scratch, maximum + i, sum + i, y + i * n);
     });
   };
   if (cache.type == CacheType::kF16) {
@@ -330,10 +402,10 @@ void StoredChunks(const AttentionShape& shape, const CacheView& cache, const Que
   for (int i = 0; i < b.count; ++i) positions[i] = b.position[i] - base;
   const int64_t oldest = shape.window > 0 ? std::max<int64_t>(0, positions[0] + 1 - shape.window) : 0;
   const int64_t last = positions[b.count - 1] / kAttentionChunk;
-  for (int64_t chunk = std::max(chunk_begin, oldest / kAttentionChunk); chunk < std::min(chunk_end, last + 1);
-       ++chunk) {
+  const int64_t end = std::min(chunk_end, last + 1);
+  for (int64_t chunk = std::max(chunk_begin, oldest / kAttentionChunk); chunk < end; ++chunk) {
     LOWBIT_KERNEL(ChunkAny)
-    (shape, cache, b.kv_head, chunk, q, positions, b.count, memory.scratch, memory.maximum,
+    (shape, cache, b.kv_head, chunk, chunk + 1 < end, q, positions, b.count, memory.scratch, memory.maximum,
      memory.sum, memory.part);
     for (int i = 0; i < b.count; ++i) emit(chunk, i);
   }
@@ -350,8 +422,7 @@ void PackedChunks(const AttentionShape& shape, const PackedPositions& packed, co
     const int64_t n = std::min<int64_t>(kAttentionChunk, packed.count() - first);
     int64_t begin[kBlock];
     for (int i = 0; i < b.count; ++i)
-      begin[i] =
-          shape.window > 0 ? std::clamp<int64_t>(b.position[i] + 1 - shape.window - first, 0, n) : 0;
+      begin[i] = shape.window > 0 ? std::clamp<int64_t>(b.position[i] + 1 - shape.window - first, 0, n) : 0;
     // Queries are in ascending order of positions: nobody sees what is before the first one's window.
     const int64_t hidden = begin[0] / (2 * kKeyLanes) * (2 * kKeyLanes);
     if (hidden == n) {
@@ -418,7 +489,8 @@ void Attend(const AttentionShape& shape, const CacheView& cache, int64_t positio
       packed_queries[i] = packed > 0 ? at(turned_queries, b, i) : nullptr;
     }
     if (begin < packed_chunks)
-      PackedChunks(shape, *cache.packed, b, packed_queries, begin, std::min(end, packed_chunks), memory, emit);
+      PackedChunks(shape, *cache.packed, b, packed_queries, begin, std::min(end, packed_chunks), memory,
+                   emit);
     if (end > packed_chunks) {
       StoredChunks(shape, cache, b, queries, packed, std::max<int64_t>(0, begin - packed_chunks),
                    end - packed_chunks, memory,
@@ -454,16 +526,17 @@ void Attend(const AttentionShape& shape, const CacheView& cache, int64_t positio
   partials.Reserve(static_cast<size_t>(shape.heads * chunks * stride));
   float* const partial = partials.data();
   const int64_t oldest = shape.window > 0 ? std::max<int64_t>(0, position + 1 - shape.window) : 0;
-  const int64_t first_chunk = oldest < packed ? oldest / kAttentionChunk
-                                              : packed_chunks + (oldest - packed) / kAttentionChunk;
-  // A task is a run of chunks: what one has prefetched, the next one reads.
-  constexpr int64_t kRun = 8;
-  const int64_t runs = (chunks - first_chunk + kRun - 1) / kRun;
+  const int64_t first_chunk =
+      oldest < packed ? oldest / kAttentionChunk : packed_chunks + (oldest - packed) / kAttentionChunk;
+  // A task is a run of chunks, whose memory is fetched ahead; some tasks for each thread.
+  const int64_t left = chunks - first_chunk;
+  const int64_t per_block = std::min(left, (8 * pool.threads() + blocks.count() - 1) / blocks.count());
+  const int64_t length = (left + per_block - 1) / per_block, runs = (left + length - 1) / length;
   pool.Run(blocks.count() * runs, [&](int64_t task, int) {
     const QueryBlock b = blocks.At(task / runs);
-    const int64_t begin = first_chunk + task % runs * kRun;
+    const int64_t begin = first_chunk + task % runs * length;
     BlockMemory memory(n);
-    chunks_of(b, begin, std::min(chunks, begin + kRun), memory, [&](int64_t chunk, int i) {
+    chunks_of(b, begin, std::min(chunks, begin + length), memory, [&](int64_t chunk, int i) {
       float* to = partial + (b.head[i] * chunks + chunk) * stride;
       to[0] = memory.maximum[i];
       to[1] = memory.sum[i];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
@@ -12,8 +13,7 @@
 #define HWY_TARGET_INCLUDE "lowbit/kernel/page_product.cc"
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
-#include "hwy/cache_control.h"
-#include "lowbit/kernel/byte_dot-inl.h"
+#include "lowbit/kernel/page_dot-inl.h"
 
 #ifndef LOWBIT_KERNEL_PAGE_PRODUCT_CC_
 #define LOWBIT_KERNEL_PAGE_PRODUCT_CC_
@@ -32,18 +32,34 @@ constexpr float GreatestWeight(int digits) {
   return digits == 1 ? 127 : 127 * 128 + 127;
 }
 
-// The dither of position t.
+// The dither of position t less one half: what is added before rounding to nearest.
 struct Dither {
   alignas(64) float at[kCachePage];
   constexpr Dither() : at() {
     for (int t = 0; t < kCachePage; ++t) {
       int reversed = 0;
       for (int bit = 0; bit < 5; ++bit) reversed |= (t >> bit & 1) << (4 - bit);
-      at[t] = (static_cast<float>(reversed) + 0.5f) / kCachePage;
+      at[t] = (static_cast<float>(reversed) + 0.5f) / kCachePage - 0.5f;
     }
   }
 };
 constexpr Dither kDither;
+
+// Levels of values, signed so that no correction by the sum of the weights is needed: x = a unit level + m.
+// Middle levels (z = 63.5) are doubled. Up to 4 bits a table by code; at 8 bits the level is code - table.
+struct SignedLevels {
+  float unit;
+  alignas(16) uint8_t table[16];
+
+  explicit SignedLevels(const PageRun& run) {
+    const int twice = run.zero != std::floor(run.zero) ? 2 : 1;
+    unit = run.unit / static_cast<float>(twice);
+    const int zero = static_cast<int>(run.zero * static_cast<float>(twice));
+    for (int i = 0; i < 16; ++i)
+      table[i] =
+          static_cast<uint8_t>(run.bits == 8 ? zero : twice * run.level[static_cast<size_t>(i)] - zero);
+  }
+};
 
 // The tiles of a run's page: in place, or ternary codes unpacked to `bytes`.
 const uint8_t* TilesOf(const PageRun& run, const uint8_t* page, uint8_t* bytes) {
@@ -109,49 +125,70 @@ HWY_INLINE float SumOf(const Floats& f) {
   return lane[0];
 }
 
+// Levels of quad q: keys unsigned, values less what makes them signed.
 template <int kBits, int q>
-HWY_INLINE Bytes Levels(const Tile<kBits>& tile, const hn::Vec<DB> table) {
+HWY_INLINE Bytes KeyLevels(const Tile<kBits>& tile, const hn::Vec<DB> table) {
   const Bytes codes = tile.template Quad<q>();
   if constexpr (kBits == 8) return codes;
   return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[i]); });
 }
+template <int kBits, int q>
+HWY_INLINE Bytes ValueLevels(const Tile<kBits>& tile, const hn::Vec<DB> table) {
+  const Bytes codes = tile.template Quad<q>();
+  if constexpr (kBits == 8)
+    return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::Sub(codes.v[i], table); });
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[i]); });
+}
+
+// One register for all addresses that are constants away from it: compilers would compute each before a loop.
+HWY_INLINE void KeepAddress(const int8_t*& p) {
+#if defined(__GNUC__)
+  asm("" : "+r"(p));
+#endif
+}
 
 template <int kDigits, class Sum>
 HWY_INLINE Floats Joined(const Sum* digits) {
-  const Floats high = ToFloats(digits[0].Total());
+  const Floats high = ToFloats(digits[0].total);
   if constexpr (kDigits == 1) return high;
-  return MulAdd(high, SetFloats(128), ToFloats(digits[kDigits - 1].Total()));
+  return MulAdd(high, SetFloats(128), ToFloats(digits[kDigits - 1].total));
 }
 
-HWY_INLINE void PrefetchBytes(const uint8_t* from, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) hwy::Prefetch(from + i);
-}
-HWY_INLINE size_t BytesOfCodes(const PageRun& run) {
-  const size_t codes = static_cast<size_t>(run.channels) * kCachePage;
-  return run.ternary ? codes / 5 : codes * static_cast<size_t>(run.bits) / 8;
-}
+// Spreads the fetching of memory over a number of steps.
+class Ahead {
+ public:
+  Ahead(std::span<const uint8_t> memory, int64_t steps)
+      : at_(memory.data()),
+        end_(at_ + memory.size()),
+        step_((static_cast<int64_t>(memory.size()) / steps + 63) / 64 * 64) {}
+  HWY_INLINE void Step() {
+    const uint8_t* const stop = std::min(at_ + step_, end_);
+    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const uint8_t *at_, *end_;
+  int64_t step_;
+};
 
 // What a query brings to a page: its integers, and s_t = factor a_t (sum - offset) + extra m_t.
 struct KeyQuery {
   float factor, offset, extra;
 };
 
-// Levels of 7 bits: PairDot counts on it.
-template <int kBits, int kQuads, class Dot>
-using SumOfLevels = typename Dot::template Sum<kBits == 8 ? 8 : 7, kQuads>;
-
 template <class Dot, int kBits, int kDigits, int kQueries>
 HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* const* q, float scale, float* s,
-                         int64_t s_stride, uint8_t* unpacked) {
+                         int64_t s_stride, Ahead* ahead, uint8_t* unpacked) {
   constexpr int kRows = kQueries * kDigits;
-  using Sum = SumOfLevels<kBits, 4, Dot>;
+  using Sum = KeySum<Dot, kBits == 8>;
   const int64_t n = run.channels;
   alignas(64) int8_t r[kRows * kMaxChannels];
   KeyQuery query[kQueries];
   const bool by_position = run.axis == CacheAxis::kPosition;
   const float unit = run.unit * scale;
   const auto round = [&](int i, const float* x) HWY_ATTR {
-    const Rounded rounded = RoundQuery(x, run.channels, kDigits, r + i * kDigits * n, n);
+    const Rounded rounded =
+        RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxChannels, kMaxChannels);
     query[i].factor = unit * rounded.scale;
     query[i].offset = run.zero * rounded.sum;
   };
@@ -164,10 +201,9 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
     }
   }
   const auto table = hn::LoadDup128(DB(), run.level.data());
-  const size_t bytes = BytesOfCodes(run);
   for (int64_t j = 0; j < pages.count; ++j) {
     const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
-    PrefetchBytes(page + run.codes + 2 * pages.stride, bytes);
+    if (ahead != nullptr) ahead->Step();
     const uint8_t* const numbers = page + run.numbers;
     if (!by_position) {
       alignas(64) float scaled[kMaxChannels];
@@ -185,19 +221,21 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
     const uint8_t* tiles = TilesOf(run, page, unpacked);
     Sum sum[2][kRows];
     Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
-      sum[0][i].Start(ZeroInts());
-      sum[1][i].Start(ZeroInts());
+      sum[0][i].Start();
+      sum[1][i].Start();
     });
     for (int64_t c = 0; c < n; c += kTileChannels, tiles += 64 * kBits) {
       Tile<kBits> tile;
       tile.Load(tiles);
+      const int8_t* from = r + c;
+      KeepAddress(from);
       Unroll<0, 4>([&](auto quad) LOWBIT_STEP {
         constexpr int k = decltype(quad)::value;
-        const Bytes low = Levels<kBits, k>(tile, table), high = Levels<kBits, k + 4>(tile, table);
+        const Bytes low = KeyLevels<kBits, k>(tile, table), high = KeyLevels<kBits, k + 4>(tile, table);
         Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
-          const Quad x = LoadQuad(r + i * n + c + 4 * k);
-          sum[0][i].template Step<k>(low, x);
-          sum[1][i].template Step<k>(high, x);
+          const int8_t* const x = from + i * kMaxChannels + 4 * k;
+          sum[0][i].Step(low, x);
+          sum[1][i].Step(high, x);
         });
       });
     }
@@ -215,86 +253,106 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
   }
 }
 
-// The weights of one query: integers of all pages, and for each page y_c += factor a_c (sum - offset)
-// + extra m_c. Returns sum_t p_t m_t over all pages where m is the position's.
-HWY_INLINE float RoundWeights(const PageRun& run, const Pages& pages, const float* p, int8_t* r, float* factor,
-                              float* offset, float* extra) {
-  const DF d;
-  const bool by_position = run.axis == CacheAxis::kPosition;
-  const float greatest = GreatestWeight(run.digits);
-  Floats minima = ZeroFloats();
-  for (int64_t j = 0; j < pages.count; ++j) {
-    const uint8_t* const numbers = pages.data + static_cast<size_t>(j) * pages.stride + run.numbers;
-    Floats w[2] = {LoadFloats(p + j * kCachePage), LoadFloats(p + j * kCachePage + 16)};
-    extra[j] = 0;
-    if (by_position) {
-      if (run.minimum) {
-        minima = MulAdd(w[0], LoadF16(numbers + 64), minima);
-        minima = MulAdd(w[1], LoadF16(numbers + 96), minima);
-      }
-      w[0] = Mul(w[0], LoadF16(numbers));
-      w[1] = Mul(w[1], LoadF16(numbers + 32));
-    } else if (run.minimum) {
-      extra[j] = SumOf(Add(w[0], w[1]));
-    }
-    auto most = hn::Zero(d);
-    EachPart([&](auto i) LOWBIT_STEP { most = hn::Max(most, hn::Max(w[0].v[i], w[1].v[i])); });
-    const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most));
-    const Floats inverse = SetFloats(magnitude > kLeast ? greatest / magnitude : 0.0f);
-    auto sum = hn::Zero(DI());
-    Unroll<0, 2>([&](auto half) LOWBIT_STEP {
-      const Floats up = Add(Mul(w[half], inverse), LoadFloats(kDither.at + 16 * half));
-      EachPart([&](auto i) LOWBIT_STEP {
-        // Not negative: truncation is the floor. The greatest weight may exceed `greatest` by a rounding.
-        const auto v = hn::Min(hn::ConvertTo(DI(), up.v[i]), hn::Set(DI(), static_cast<int32_t>(greatest)));
-        sum = hn::Add(sum, v);
-        int8_t* const to = r + j * kCachePage + 16 * half + kLanes * i;
-        const D8 d8;
-        if (run.digits == 1) {
-          hn::StoreU(hn::DemoteTo(d8, v), d8, to);
-        } else {
-          hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<7>(v)), d8, to);
-          hn::StoreU(hn::DemoteTo(d8, hn::And(v, hn::Set(DI(), 127))), d8, to + kPositions);
+// The weights of a few queries: the integers of all pages, a digit every kPositions, and
+// y_c += factor a_c sum + extra m_c for each page.
+template <int kQueries, int kDigits>
+struct Weights {
+  alignas(64) int8_t r[kQueries][kDigits][kPositions];
+  float factor[kQueries][kMaxPages], extra[kQueries][kMaxPages];
+  float minima[kQueries];  // sum_t p_t m_t over all pages where m is the position's
+
+  HWY_INLINE void Round(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride,
+                        float unit) {
+    const DF d;
+    const bool by_position = run.axis == CacheAxis::kPosition;
+    constexpr float kGreatest = GreatestWeight(kDigits);
+    const Floats shift[2] = {LoadFloats(kDither.at), LoadFloats(kDither.at + 16)};
+    Floats sum[kQueries];
+    for (int i = 0; i < kQueries; ++i) sum[i] = ZeroFloats();
+    for (int64_t j = 0; j < pages.count; ++j) {
+      const uint8_t* const numbers = pages.data + static_cast<size_t>(j) * pages.stride + run.numbers;
+      const Floats a[2] = {by_position ? LoadF16(numbers) : SetFloats(1),
+                           by_position ? LoadF16(numbers + 32) : SetFloats(1)};
+      for (int i = 0; i < kQueries; ++i) {
+        const float* const from = p + i * p_stride + j * kCachePage;
+        Floats w[2] = {LoadFloats(from), LoadFloats(from + 16)};
+        if (run.minimum) {
+          if (by_position) {
+            sum[i] = MulAdd(w[0], LoadF16(numbers + 64), sum[i]);
+            sum[i] = MulAdd(w[1], LoadF16(numbers + 96), sum[i]);
+          } else {
+            extra[i][j] = SumOf(Add(w[0], w[1]));
+          }
         }
-      });
-    });
-    factor[j] = run.unit * (magnitude / greatest);
-    offset[j] = run.zero * static_cast<float>(hn::GetLane(hn::SumOfLanes(DI(), sum)));
+        w[0] = Mul(w[0], a[0]);
+        w[1] = Mul(w[1], a[1]);
+        auto most = hn::Zero(d);
+        EachPart([&](auto k) LOWBIT_STEP { most = hn::Max(most, hn::Max(w[0].v[k], w[1].v[k])); });
+        const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most));
+        factor[i][j] = magnitude * (unit / kGreatest);
+        const Floats inverse = SetFloats(magnitude > kLeast ? kGreatest / magnitude : 0.0f);
+        // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
+        const Floats magic = SetFloats(0x1.8p23f);
+        Unroll<0, 2>([&](auto half) LOWBIT_STEP {
+          const Floats up = Add(Add(Mul(w[half], inverse), shift[half]), magic);
+          EachPart([&](auto k) LOWBIT_STEP {
+            const hn::Rebind<uint8_t, DI> d8;
+            const auto v = hn::BitCast(DI(), up.v[k]);
+            auto* const to = reinterpret_cast<uint8_t*>(r[i][0]) + j * kCachePage + 16 * half + kLanes * k;
+            const auto low = hn::And(v, hn::Set(DI(), 127));
+            if constexpr (kDigits == 1) {
+              hn::StoreU(hn::DemoteTo(d8, low), d8, to);
+            } else {
+              const auto high = hn::And(hn::ShiftRight<7>(v), hn::Set(DI(), 127));
+              hn::StoreU(hn::DemoteTo(d8, high), d8, to);
+              hn::StoreU(hn::DemoteTo(d8, low), d8, to + kPositions);
+            }
+          });
+        });
+      }
+    }
+    for (int i = 0; i < kQueries; ++i) minima[i] = run.minimum && by_position ? SumOf(sum[i]) : 0;
   }
-  return SumOf(minima);
-}
+};
 
 template <class Dot, int kBits, int kDigits, int kQueries, int kTiles>
-HWY_INLINE void SumTiles(const PageRun& run, const uint8_t* tiles, hn::Vec<DB> table, const int8_t* r,
-                         const float* factor, const float* offset, const float* extra, const uint8_t* numbers,
+HWY_INLINE void SumTiles(const PageRun& run, const uint8_t* tiles, hn::Vec<DB> table,
+                         const Weights<kQueries, kDigits>& weights, int64_t j, const uint8_t* numbers,
                          float* y, int64_t y_stride) {
-  constexpr int kRows = kQueries * kDigits;
-  using Sum = SumOfLevels<kBits, 8, Dot>;
-  Sum sum[kTiles][kRows];
+  ValueSum<Dot, kBits == 8> sum[kTiles][kQueries][kDigits];
   Tile<kBits> tile[kTiles];
   Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
     tile[k].Load(tiles + 64 * kBits * k);
-    Unroll<0, kRows>([&](auto i) LOWBIT_STEP { sum[k][i].Start(ZeroInts()); });
+    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+      Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(); });
+    });
   });
+  const int8_t* r = weights.r[0][0] + j * kCachePage;
+  KeepAddress(r);
   Unroll<0, 8>([&](auto step) LOWBIT_STEP {
-    constexpr int quad = QuadAt<kBits>(decltype(step)::value);
+    constexpr int kQuad = QuadAt<kBits>(decltype(step)::value);
     Bytes levels[kTiles];
-    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { levels[k] = Levels<kBits, quad>(tile[k], table); });
-    Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
-      const Quad x = LoadQuad(r + i * kPositions + 4 * quad);
-      Unroll<0, kTiles>([&](auto k)
-                            LOWBIT_STEP { sum[k][i].template Step<decltype(step)::value>(levels[k], x); });
+    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { levels[k] = ValueLevels<kBits, kQuad>(tile[k], table); });
+    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+      Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP {
+        const Quad x = Broadcast<Dot>(r + (i * kDigits + digit) * kPositions + 4 * kQuad);
+        Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { sum[k][i][digit].Step(levels[k], x); });
+      });
     });
   });
   const bool by_channel = run.axis == CacheAxis::kChannel;
   Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
-    const Floats a = by_channel ? LoadF16(numbers + 32 * k) : SetFloats(1);
-    const Floats m = by_channel && run.minimum ? LoadF16(numbers + 2 * run.channels + 32 * k) : SetFloats(1);
+    Floats a, m;
+    if (by_channel) {
+      a = LoadF16(numbers + 32 * k);
+      if (run.minimum) m = LoadF16(numbers + 2 * run.channels + 32 * k);
+    }
     Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
       float* const to = y + i * y_stride + kTileChannels * k;
-      const Floats total = Sub(Joined<kDigits>(sum[k] + i * kDigits), SetFloats(offset[i * kMaxPages]));
-      Floats v = MulAdd(Mul(total, SetFloats(factor[i * kMaxPages])), a, LoadFloats(to));
-      if (by_channel && run.minimum) v = MulAdd(m, SetFloats(extra[i * kMaxPages]), v);
+      Floats factor = SetFloats(weights.factor[i][j]);
+      if (by_channel) factor = Mul(factor, a);
+      Floats v = MulAdd(Joined<kDigits>(sum[k][i]), factor, LoadFloats(to));
+      if (by_channel && run.minimum) v = MulAdd(m, SetFloats(weights.extra[i][j]), v);
       StoreFloats(v, to);
     });
   });
@@ -302,36 +360,34 @@ HWY_INLINE void SumTiles(const PageRun& run, const uint8_t* tiles, hn::Vec<DB> t
 
 template <class Dot, int kBits, int kDigits, int kQueries>
 HWY_NOINLINE void Sums(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride, float* y,
-                       int64_t y_stride, uint8_t* unpacked) {
-  constexpr int kRows = kQueries * kDigits;
-  alignas(64) int8_t r[kRows * kPositions];
-  float factor[kQueries * kMaxPages], offset[kQueries * kMaxPages], extra[kQueries * kMaxPages];
-  for (int i = 0; i < kQueries; ++i) {
-    const float minima =
-        RoundWeights(run, pages, p + i * p_stride, r + i * kDigits * kPositions, factor + i * kMaxPages,
-                     offset + i * kMaxPages, extra + i * kMaxPages);
-    if (run.axis == CacheAxis::kPosition && run.minimum) {
+                       int64_t y_stride, Ahead* ahead, uint8_t* unpacked) {
+  const SignedLevels levels(run);
+  Weights<kQueries, kDigits> weights;
+  weights.Round(run, pages, p, p_stride, levels.unit);
+  if (run.axis == CacheAxis::kPosition && run.minimum) {
+    for (int i = 0; i < kQueries; ++i) {
       float* const to = y + i * y_stride + run.begin;
-      for (int c = 0; c < run.channels; c += 16) StoreFloats(Add(LoadFloats(to + c), SetFloats(minima)), to + c);
+      for (int c = 0; c < run.channels; c += 16)
+        StoreFloats(Add(LoadFloats(to + c), SetFloats(weights.minima[i])), to + c);
     }
   }
-  const auto table = hn::LoadDup128(DB(), run.level.data());
-  const size_t bytes = BytesOfCodes(run);
+  const auto table = hn::LoadDup128(DB(), levels.table);
   for (int64_t j = 0; j < pages.count; ++j) {
     const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
-    PrefetchBytes(page + run.codes + 2 * pages.stride, bytes);
+    if (ahead != nullptr) ahead->Step();
     const uint8_t* const tiles = TilesOf(run, page, unpacked);
     const uint8_t* const numbers = page + run.numbers;
     int c = 0;
     const auto some = [&](auto count) HWY_ATTR {
       constexpr int kTiles = decltype(count)::value;
-      SumTiles<Dot, kBits, kDigits, kQueries, kTiles>(
-          run, tiles + c / kTileChannels * 64 * kBits, table, r + j * kCachePage, factor + j, offset + j, extra + j,
-          numbers + 2 * c, y + run.begin + c, y_stride);
+      SumTiles<Dot, kBits, kDigits, kQueries, kTiles>(run, tiles + c / kTileChannels * 64 * kBits, table,
+                                                      weights, j, numbers + 2 * c, y + run.begin + c,
+                                                      y_stride);
       c += kTiles * kTileChannels;
     };
-    while (c + 2 * kTileChannels <= run.channels) some(std::integral_constant<int, 2>());
-    if (c < run.channels) some(std::integral_constant<int, 1>());
+    // Tiles of 8 bits fill twice as many registers.
+    while (kBits < 8 && c + 2 * kTileChannels <= run.channels) some(std::integral_constant<int, 2>());
+    while (c < run.channels) some(std::integral_constant<int, 1>());
   }
 }
 
@@ -363,26 +419,30 @@ HWY_INLINE void ForGroups(const PageRun& run, int queries, const F& f) {
   }
 }
 
+// The memory is fetched while the first group works.
 template <class Dot>
 void ScoresWith(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
                 float scale, float* s, int64_t s_stride) {
   alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  Ahead ahead(pages.ahead, static_cast<int64_t>(runs.size()) * pages.count);
   for (const PageRun& run : runs) {
     ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
       Scores<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
-          run, pages, q + i, scale, s + i * s_stride, s_stride, unpacked);
+          run, pages, q + i, scale, s + i * s_stride, s_stride, i == 0 ? &ahead : nullptr, unpacked);
     });
   }
 }
 
 template <class Dot>
-void SumsWith(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride, int queries,
-              float* y, int64_t y_stride) {
+void SumsWith(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
+              int queries, float* y, int64_t y_stride) {
   alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  Ahead ahead(pages.ahead, static_cast<int64_t>(runs.size()) * pages.count);
   for (const PageRun& run : runs) {
     ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
       Sums<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
-          run, pages, p + i * p_stride, p_stride, y + i * y_stride, y_stride, unpacked);
+          run, pages, p + i * p_stride, p_stride, y + i * y_stride, y_stride, i == 0 ? &ahead : nullptr,
+          unpacked);
     });
   }
 }
@@ -398,8 +458,8 @@ void ScoresOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, 
 #endif
 }
 
-void SumsOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
-            int queries, float* y, int64_t y_stride) {
+void SumsOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, const float* p,
+            int64_t p_stride, int queries, float* y, int64_t y_stride) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
   return byte_dot ? SumsWith<HardwareDot>(runs, pages, p, p_stride, queries, y, y_stride)
                   : SumsWith<PairDot>(runs, pages, p, p_stride, queries, y, y_stride);
@@ -411,14 +471,14 @@ void SumsOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, co
 
 #else  // plain C++: the definition
 
-// Levels and numbers of a page.
+// Codes and numbers of a page.
 struct PlainPage {
-  uint8_t level[kMaxChannels * kCachePage];  // (channels, 32)
-  float a[kMaxChannels], m[kMaxChannels];    // by position or by channel
+  uint8_t code[kMaxChannels * kCachePage];  // (channels, 32)
+  float a[kMaxChannels], m[kMaxChannels];   // by position or by channel
 
   PlainPage(const PageRun& run, const uint8_t* page, PageSide side) {
-    UnpackTiles(TilesOf(run, page, level), run.channels, run.bits, side, unpacked);
-    for (int i = 0; i < run.channels * kCachePage; ++i) level[i] = run.bits == 8 ? unpacked[i] : run.level[unpacked[i]];
+    uint8_t unpacked[kMaxChannels * kCachePage];
+    UnpackTiles(TilesOf(run, page, unpacked), run.channels, run.bits, side, code);
     const int count = run.axis == CacheAxis::kPosition ? kCachePage : run.channels;
     for (int i = 0; i < count; ++i) {
       uint16_t half[2] = {};
@@ -428,9 +488,7 @@ struct PlainPage {
       m[i] = F16ToFloat(half[1]);
     }
   }
-
- private:
-  uint8_t unpacked[kMaxChannels * kCachePage];
+  int level(const PageRun& run, int i) const { return run.bits == 8 ? code[i] : run.level[code[i]]; }
 };
 
 void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
@@ -457,7 +515,7 @@ void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const flo
         const float factor = run.unit * scale * (magnitude / greatest);
         for (int t = 0; t < kCachePage; ++t) {
           int64_t sum = 0;
-          for (int c = 0; c < run.channels; ++c) sum += int64_t{r[c]} * page.level[c * kCachePage + t];
+          for (int c = 0; c < run.channels; ++c) sum += int64_t{r[c]} * page.level(run, c * kCachePage + t);
           const float total = static_cast<float>(sum) - run.zero * static_cast<float>(sum_r);
           float& to = s[i * s_stride + j * kCachePage + t];
           to += total * factor * (by_position ? page.a[t] : 1);
@@ -471,6 +529,7 @@ void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const flo
 void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
             int queries, float* y, int64_t y_stride) {
   for (const PageRun& run : runs) {
+    const SignedLevels levels(run);
     const bool by_position = run.axis == CacheAxis::kPosition;
     const float greatest = GreatestWeight(run.digits);
     for (int64_t j = 0; j < pages.count; ++j) {
@@ -478,7 +537,7 @@ void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float
       for (int i = 0; i < queries; ++i) {
         const float* const weights = p + i * p_stride + j * kCachePage;
         float w[kCachePage], magnitude = 0, extra = 0;
-        int32_t r[kCachePage], sum_r = 0;
+        int32_t r[kCachePage];
         for (int t = 0; t < kCachePage; ++t) {
           w[t] = by_position ? weights[t] * page.a[t] : weights[t];
           magnitude = std::max(magnitude, w[t]);
@@ -486,16 +545,20 @@ void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float
         }
         const float inverse = magnitude > kLeast ? greatest / magnitude : 0;
         for (int t = 0; t < kCachePage; ++t) {
-          const float up = w[t] * inverse;
-          r[t] = static_cast<int32_t>(std::min(std::floor(up + kDither.at[t]), greatest));
-          sum_r += r[t];
+          const float up = w[t] * inverse + kDither.at[t];
+          r[t] = static_cast<int32_t>(std::nearbyint(up));
         }
-        const float factor = run.unit * (magnitude / greatest), offset = run.zero * static_cast<float>(sum_r);
+        const float factor = magnitude * (levels.unit / greatest);
         for (int c = 0; c < run.channels; ++c) {
-          int64_t sum = 0;
-          for (int t = 0; t < kCachePage; ++t) sum += int64_t{r[t]} * page.level[c * kCachePage + t];
+          int32_t sum = 0;
+          for (int t = 0; t < kCachePage; ++t) {
+            const int code = page.code[c * kCachePage + t];
+            const int level =
+                run.bits == 8 ? code - levels.table[0] : static_cast<int8_t>(levels.table[code]);
+            sum += r[t] * level;
+          }
           float& to = y[i * y_stride + run.begin + c];
-          to += (static_cast<float>(sum) - offset) * factor * (by_position ? 1 : page.a[c]);
+          to += static_cast<float>(sum) * factor * (by_position ? 1 : page.a[c]);
           if (run.minimum) to += extra * (by_position ? 1 : page.m[c]);
         }
       }
@@ -519,7 +582,8 @@ namespace {
 
 void CheckRuns(std::span<const PageRun> runs, int queries) {
   for (const PageRun& run : runs) {
-    const bool bits = run.bits == 8 ? run.digits == 2 : run.bits == 4 ? run.digits <= 2 : run.digits == 1;
+    const int digits = run.bits == 8 ? 2 : run.bits == 4 ? std::clamp(run.digits, 1, 2) : 1;
+    const bool bits = ((run.bits >= 1 && run.bits <= 4) || run.bits == 8) && run.digits == digits;
     if (run.channels < 1 || run.channels > kMaxChannels || run.channels % kTileChannels != 0 || !bits)
       Fail("cache page: no kernel for a run of {} channels of {} bits and {} digits", run.channels, run.bits,
            run.digits);
@@ -565,7 +629,8 @@ void PackTiles(const uint8_t* codes, int channels, int bits, PageSide side, uint
       for (int q = 0; q < 8; ++q) {
         uint8_t* const to = tiles + 64 * (vector + q % width);
         const int at = width * (q / width), mask = (1 << width) - 1;
-        for (int i = 0; i < 64; ++i) to[i] = static_cast<uint8_t>(to[i] | (bytes[64 * q + i] >> from & mask) << at);
+        for (int i = 0; i < 64; ++i)
+          to[i] = static_cast<uint8_t>(to[i] | (bytes[64 * q + i] >> from & mask) << at);
       }
     });
   }
@@ -591,13 +656,15 @@ void UnpackTiles(const uint8_t* tiles, int channels, int bits, PageSide side, ui
 void PageScores(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
                 float scale, float* s, int64_t s_stride) {
   CheckRuns(runs, queries);
+  if (pages.count == 0) return;
   for (int i = 0; i < queries; ++i) std::fill_n(s + i * s_stride, pages.count * kCachePage, 0.0f);
   LOWBIT_KERNEL(ScoresOf)(HasByteDot(CurrentTarget()), runs, pages, q, queries, scale, s, s_stride);
 }
 
-void PageSums(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride, int queries,
-              float* y, int64_t y_stride) {
+void PageSums(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
+              int queries, float* y, int64_t y_stride) {
   CheckRuns(runs, queries);
+  if (pages.count == 0) return;
   if (pages.count > kMaxPages) Fail("cache page: sums over {} pages at once", pages.count);
   LOWBIT_KERNEL(SumsOf)(HasByteDot(CurrentTarget()), runs, pages, p, p_stride, queries, y, y_stride);
 }

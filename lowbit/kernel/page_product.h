@@ -9,10 +9,11 @@
 // Queries and weights are rounded to integers r with a scale s, so that the long sums are byte dot products,
 // exact in 32 bits:
 //
-//   scores, a of the position   q_c     = s r_c   s_t  = a_t u s (sum_c r_c level - z sum_c r_c) + m_t sum_c q_c
-//   scores, a of the channel    q_c a_c = s r_c   s_t  = u s (sum_c r_c level - z sum_c r_c) + sum_c q_c m_c
-//   sums, a of the position     p_t a_t = s r_t   y_c += u s (sum_t r_t level - z sum_t r_t) + sum_t p_t m_t
-//   sums, a of the channel      p_t     = s r_t   y_c += a_c u s (sum_t r_t level - z sum_t r_t) + m_c sum_t p_t
+//   scores, a of the position   q_c     = s r_c   s_t  = a_t u s (sum_c r_c level - z sum_c r_c) + m_t sum_c
+//   q_c scores, a of the channel    q_c a_c = s r_c   s_t  = u s (sum_c r_c level - z sum_c r_c) + sum_c q_c
+//   m_c sums, a of the position     p_t a_t = s r_t   y_c += u s (sum_t r_t level - z sum_t r_t) + sum_t p_t
+//   m_t sums, a of the channel      p_t     = s r_t   y_c += a_c u s (sum_t r_t level - z sum_t r_t) + m_c
+//   sum_t p_t
 //
 // With one digit |r| <= 127; with two r = 128 high + low, |high|, |low| <= 127. s is max|.| over the greatest
 // r, over the channels of the run or the positions of the page. Queries round to nearest. Weights round with
@@ -34,7 +35,7 @@
 
 namespace lowbit {
 
-inline constexpr int kCachePage = 32;    // positions
+inline constexpr int kCachePage = 32;  // positions
 inline constexpr int kTileChannels = 16;
 inline constexpr int kMaxPageQueries = 64;
 
@@ -51,10 +52,10 @@ struct PageRun {
   int bits = 0;                 // 1, 2, 3, 4 or 8
   bool ternary = false;         // five codes a byte; bits = 8
   CacheAxis axis = CacheAxis::kPosition;
-  bool minimum = false;        // there is an m, after all a
-  int digits = 1;              // of r: 1, or 2 with bits >= 4
-  size_t numbers = 0, codes = 0;  // offsets in the page
-  float unit = 1, zero = 0;    // u, z
+  bool minimum = false;             // there is an m, after all a
+  int digits = 1;                   // of r: 1, or 2 with bits >= 4
+  size_t numbers = 0, codes = 0;    // offsets in the page
+  float unit = 1, zero = 0;         // u, z
   std::array<uint8_t, 16> level{};  // by code, at most 127; at 8 bits the level is the code
 };
 
@@ -63,14 +64,16 @@ struct PageRun {
 void PackTiles(const uint8_t* codes, int channels, int bits, PageSide side, uint8_t* tiles);
 void UnpackTiles(const uint8_t* tiles, int channels, int bits, PageSide side, uint8_t* codes);
 
-// `count` pages, one every `stride` bytes.
+// `count` pages, one every `stride` bytes. `ahead` is what will be read next; it is fetched meanwhile.
 struct Pages {
   const uint8_t* data = nullptr;
   size_t stride = 0;
   int64_t count = 0;
+  std::span<const uint8_t> ahead = {};
 };
 
-// s[s_stride i + 32 j + t] = scale <q_i, x_t of page j>: `queries` (at most 64) vectors of all runs' channels.
+// s[s_stride i + 32 j + t] = scale <q_i, x_t of page j>: `queries` (at most 64) vectors of all runs'
+// channels.
 void PageScores(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
                 float scale, float* s, int64_t s_stride);
 

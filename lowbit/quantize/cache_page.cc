@@ -56,8 +56,8 @@ float BestUnit(const std::vector<float>& levels) {
 }
 
 bool InTiles(const ChannelRun& spec) {
-  return spec.channels % kTileChannels == 0 && (spec.bits <= 4 || spec.bits == 8) &&
-         (spec.rule != CacheRule::kNorm || spec.bits <= 4);
+  const bool wide = spec.bits == 8 && spec.rule == CacheRule::kAbsMax;
+  return spec.channels % kTileChannels == 0 && (spec.bits <= 4 || wide);
 }
 
 // For the kernel; the levels of a law are rounded in `spec` too.

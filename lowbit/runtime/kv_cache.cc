@@ -71,7 +71,9 @@ class KvCache::Packed : public PackedPositions {
               float* s) const override {
     const auto runs = keys_->codec().products();
     if (!runs.empty()) {
-      PageScores(runs, PagesOf(*keys_, key_pages_, kv_head, first, n), q, queries, scale, s, kAttentionChunk);
+      Pages pages = PagesOf(*keys_, key_pages_, kv_head, first, n);
+      pages.ahead = BytesOf(PagesOf(*values_, value_pages_, kv_head, first, n));
+      PageScores(runs, pages, q, queries, scale, s, kAttentionChunk);
       return;
     }
     const int64_t size = shape_.head_size;
@@ -91,7 +93,10 @@ class KvCache::Packed : public PackedPositions {
     const int64_t size = shape_.head_size;
     const auto runs = values_->codec().products();
     if (!runs.empty()) {
-      PageSums(runs, PagesOf(*values_, value_pages_, kv_head, first, n), p, kAttentionChunk, queries, y, size);
+      Pages pages = PagesOf(*values_, value_pages_, kv_head, first, n);
+      const int64_t next = std::min<int64_t>(count_ - first - n, kAttentionChunk);
+      pages.ahead = BytesOf(PagesOf(*keys_, key_pages_, kv_head, first + n, next));
+      PageSums(runs, pages, p, kAttentionChunk, queries, y, size);
       return;
     }
     float* const values = Decoded(n);
@@ -119,6 +124,9 @@ class KvCache::Packed : public PackedPositions {
   Pages PagesOf(const CacheSide& side, const Buffer<uint8_t>& pages, int64_t kv_head, int64_t first,
                 int64_t n) const {
     return {Page(side, pages, kv_head, first / kCachePage), side.codec().bytes(), n / kCachePage};
+  }
+  static std::span<const uint8_t> BytesOf(const Pages& pages) {
+    return {pages.data, static_cast<size_t>(pages.count) * pages.stride};
   }
   float* Decoded(int64_t positions) const {
     thread_local Buffer<float> memory;
