@@ -81,6 +81,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if LOWBIT_VECTOR_TARGET
 
 using D8 = hn::Rebind<int8_t, DF>;
+using D4 = hn::CappedTag<float, 4>;
 
 // Queries, or the digits of their integers, that are multiplied together: as many sums as registers hold.
 constexpr int kMaxTogether = HWY_TARGET == HWY_AVX3 ? 4 : 2;
@@ -163,7 +164,7 @@ class Ahead {
         step_((static_cast<int64_t>(memory.size()) / steps + 63) / 64 * 64) {}
   HWY_INLINE void Step() {
     const uint8_t* const stop = std::min(at_ + step_, end_);
-    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 3);
   }
 
  private:
@@ -253,109 +254,163 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
   }
 }
 
-// The weights of a few queries: the integers of all pages, a digit every kPositions, and
+// The greatest lanes of four vectors.
+HWY_INLINE hn::Vec<D4> MaxOfEach(const hn::Vec<DF>* v) {
+  const DF d;
+  const D4 d4;
+  const auto first = hn::Max(hn::InterleaveLower(d, v[0], v[2]), hn::InterleaveUpper(d, v[0], v[2]));
+  const auto second = hn::Max(hn::InterleaveLower(d, v[1], v[3]), hn::InterleaveUpper(d, v[1], v[3]));
+  alignas(64) float block[16];
+  hn::Store(hn::Max(hn::InterleaveLower(d, first, second), hn::InterleaveUpper(d, first, second)), d, block);
+  auto most = hn::Load(d4, block);
+  for (int i = 4; i < kLanes; i += 4) most = hn::Max(most, hn::Load(d4, block + i));
+  return most;
+}
+
+// The low bytes of 16 integers.
+HWY_INLINE void StoreLowBytes(const Ints& v, uint8_t* to) {
+#if HWY_TARGET == HWY_AVX3
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v.v[0].raw));
+#else
+  const hn::Rebind<uint8_t, DI> d8;
+  EachPart([&](auto k) LOWBIT_STEP {
+    hn::StoreU(hn::DemoteTo(d8, hn::And(v.v[k], hn::Set(DI(), 255))), d8, to + kLanes * k);
+  });
+#endif
+}
+
+// The weights of up to four queries: the integers of all pages, a digit every kPositions, and
 // y_c += factor a_c sum + extra m_c for each page.
 template <int kQueries, int kDigits>
 struct Weights {
   alignas(64) int8_t r[kQueries][kDigits][kPositions];
-  float factor[kQueries][kMaxPages], extra[kQueries][kMaxPages];
+  alignas(64) float factor[kMaxPages][4], extra[kMaxPages][4];
   float minima[kQueries];  // sum_t p_t m_t over all pages where m is the position's
 
   HWY_INLINE void Round(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride,
                         float unit) {
-    const DF d;
+    const D4 d4;
     const bool by_position = run.axis == CacheAxis::kPosition;
     constexpr float kGreatest = GreatestWeight(kDigits);
     const Floats shift[2] = {LoadFloats(kDither.at), LoadFloats(kDither.at + 16)};
+    // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
+    const Floats magic = SetFloats(0x1.8p23f);
     Floats sum[kQueries];
     for (int i = 0; i < kQueries; ++i) sum[i] = ZeroFloats();
     for (int64_t j = 0; j < pages.count; ++j) {
       const uint8_t* const numbers = pages.data + static_cast<size_t>(j) * pages.stride + run.numbers;
       const Floats a[2] = {by_position ? LoadF16(numbers) : SetFloats(1),
                            by_position ? LoadF16(numbers + 32) : SetFloats(1)};
-      for (int i = 0; i < kQueries; ++i) {
-        const float* const from = p + i * p_stride + j * kCachePage;
-        Floats w[2] = {LoadFloats(from), LoadFloats(from + 16)};
-        if (run.minimum) {
+      const float* const from = p + j * kCachePage;
+      if (run.minimum) {
+        for (int i = 0; i < kQueries; ++i) {
+          const Floats w[2] = {LoadFloats(from + i * p_stride), LoadFloats(from + i * p_stride + 16)};
           if (by_position) {
             sum[i] = MulAdd(w[0], LoadF16(numbers + 64), sum[i]);
             sum[i] = MulAdd(w[1], LoadF16(numbers + 96), sum[i]);
           } else {
-            extra[i][j] = SumOf(Add(w[0], w[1]));
+            extra[j][i] = SumOf(Add(w[0], w[1]));
           }
         }
-        w[0] = Mul(w[0], a[0]);
-        w[1] = Mul(w[1], a[1]);
-        auto most = hn::Zero(d);
-        EachPart([&](auto k) LOWBIT_STEP { most = hn::Max(most, hn::Max(w[0].v[k], w[1].v[k])); });
-        const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most));
-        factor[i][j] = magnitude * (unit / kGreatest);
-        const Floats inverse = SetFloats(magnitude > kLeast ? kGreatest / magnitude : 0.0f);
-        // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
-        const Floats magic = SetFloats(0x1.8p23f);
-        Unroll<0, 2>([&](auto half) LOWBIT_STEP {
-          const Floats up = Add(Add(Mul(w[half], inverse), shift[half]), magic);
-          EachPart([&](auto k) LOWBIT_STEP {
-            const hn::Rebind<uint8_t, DI> d8;
-            const auto v = hn::BitCast(DI(), up.v[k]);
-            auto* const to = reinterpret_cast<uint8_t*>(r[i][0]) + j * kCachePage + 16 * half + kLanes * k;
-            const auto low = hn::And(v, hn::Set(DI(), 127));
-            if constexpr (kDigits == 1) {
-              hn::StoreU(hn::DemoteTo(d8, low), d8, to);
-            } else {
-              const auto high = hn::And(hn::ShiftRight<7>(v), hn::Set(DI(), 127));
-              hn::StoreU(hn::DemoteTo(d8, high), d8, to);
-              hn::StoreU(hn::DemoteTo(d8, low), d8, to + kPositions);
-            }
-          });
-        });
       }
+      Floats w[kQueries][2];
+      hn::Vec<DF> most[4] = {hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF())};
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        w[i][0] = Mul(LoadFloats(from + i * p_stride), a[0]);
+        w[i][1] = Mul(LoadFloats(from + i * p_stride + 16), a[1]);
+        EachPart([&](auto k)
+                     LOWBIT_STEP { most[i] = hn::Max(most[i], hn::Max(w[i][0].v[k], w[i][1].v[k])); });
+      });
+      const auto magnitude = MaxOfEach(most);
+      hn::Store(hn::Mul(magnitude, hn::Set(d4, unit / kGreatest)), d4, factor[j]);
+      alignas(16) float inverse[4];
+      hn::Store(hn::IfThenElseZero(hn::Gt(magnitude, hn::Set(d4, kLeast)),
+                                   hn::Div(hn::Set(d4, kGreatest), magnitude)),
+                d4, inverse);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        const Floats times = SetFloats(inverse[i]);
+        Unroll<0, 2>([&](auto half) LOWBIT_STEP {
+          const Floats up = Add(Add(Mul(w[i][half], times), shift[half]), magic);
+          const Ints v = OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::BitCast(DI(), up.v[k]); });
+          auto* const to = reinterpret_cast<uint8_t*>(r[i][0]) + j * kCachePage + 16 * half;
+          if constexpr (kDigits == 1) {
+            StoreLowBytes(v, to);
+          } else {
+            const auto low = hn::Set(DI(), 127);
+            StoreLowBytes(
+                OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::And(hn::ShiftRight<7>(v.v[k]), low); }),
+                to);
+            StoreLowBytes(OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::And(v.v[k], low); }),
+                          to + kPositions);
+          }
+        });
+      });
     }
     for (int i = 0; i < kQueries; ++i) minima[i] = run.minimum && by_position ? SumOf(sum[i]) : 0;
   }
 };
 
+// y += the sums of kTiles tiles from channel c of the run on, over pages [begin, end) whose tiles are
+// `stride` bytes apart.
 template <class Dot, int kBits, int kDigits, int kQueries, int kTiles>
-HWY_INLINE void SumTiles(const PageRun& run, const uint8_t* tiles, hn::Vec<DB> table,
-                         const Weights<kQueries, kDigits>& weights, int64_t j, const uint8_t* numbers,
-                         float* y, int64_t y_stride) {
-  ValueSum<Dot, kBits == 8> sum[kTiles][kQueries][kDigits];
-  Tile<kBits> tile[kTiles];
+HWY_INLINE void SumTiles(const PageRun& run, const Pages& pages, const uint8_t* tiles, size_t stride,
+                         int64_t begin, int64_t end, hn::Vec<DB> table,
+                         const Weights<kQueries, kDigits>& weights, int c, float* y, int64_t y_stride,
+                         Ahead* ahead) {
+  const bool by_channel = run.axis == CacheAxis::kChannel;
+  Floats total[kTiles][kQueries];
   Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
-    tile[k].Load(tiles + 64 * kBits * k);
-    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
-      Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(); });
-    });
+    Unroll<0, kQueries>([&](auto i)
+                            LOWBIT_STEP { total[k][i] = LoadFloats(y + i * y_stride + kTileChannels * k); });
   });
-  const int8_t* r = weights.r[0][0] + j * kCachePage;
-  KeepAddress(r);
-  Unroll<0, 8>([&](auto step) LOWBIT_STEP {
-    constexpr int kQuad = QuadAt<kBits>(decltype(step)::value);
-    Bytes levels[kTiles];
-    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { levels[k] = ValueLevels<kBits, kQuad>(tile[k], table); });
-    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
-      Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP {
-        const Quad x = Broadcast<Dot>(r + (i * kDigits + digit) * kPositions + 4 * kQuad);
-        Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { sum[k][i][digit].Step(levels[k], x); });
+  for (int64_t j = begin; j < end; ++j, tiles += stride) {
+    if (ahead != nullptr) ahead->Step();
+    ValueSum<Dot, kBits == 8> sum[kTiles][kQueries][kDigits];
+    Tile<kBits> tile[kTiles];
+    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+      tile[k].Load(tiles + 64 * kBits * k);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(); });
       });
     });
-  });
-  const bool by_channel = run.axis == CacheAxis::kChannel;
-  Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
-    Floats a, m;
-    if (by_channel) {
-      a = LoadF16(numbers + 32 * k);
-      if (run.minimum) m = LoadF16(numbers + 2 * run.channels + 32 * k);
-    }
-    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
-      float* const to = y + i * y_stride + kTileChannels * k;
-      Floats factor = SetFloats(weights.factor[i][j]);
-      if (by_channel) factor = Mul(factor, a);
-      Floats v = MulAdd(Joined<kDigits>(sum[k][i]), factor, LoadFloats(to));
-      if (by_channel && run.minimum) v = MulAdd(m, SetFloats(weights.extra[i][j]), v);
-      StoreFloats(v, to);
+    const int8_t* r = weights.r[0][0] + j * kCachePage;
+    KeepAddress(r);
+    Unroll<0, 8>([&](auto step) LOWBIT_STEP {
+      constexpr int kQuad = QuadAt<kBits>(decltype(step)::value);
+      Bytes levels[kTiles];
+      Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { levels[k] = ValueLevels<kBits, kQuad>(tile[k], table); });
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP {
+          const Quad x = Broadcast<Dot>(r + (i * kDigits + digit) * kPositions + 4 * kQuad);
+          Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { sum[k][i][digit].Step(levels[k], x); });
+        });
+      });
     });
+    const uint8_t* const numbers =
+        pages.data + static_cast<size_t>(j) * pages.stride + run.numbers + 2 * static_cast<size_t>(c);
+    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+      Floats a, m;
+      if (by_channel) {
+        a = LoadF16(numbers + 32 * k);
+        if (run.minimum) m = LoadF16(numbers + 2 * run.channels + 32 * k);
+      }
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Floats factor = SetFloats(weights.factor[j][i]);
+        if (by_channel) factor = Mul(factor, a);
+        total[k][i] = MulAdd(Joined<kDigits>(sum[k][i]), factor, total[k][i]);
+        if (by_channel && run.minimum) total[k][i] = MulAdd(m, SetFloats(weights.extra[j][i]), total[k][i]);
+      });
+    });
+  }
+  Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+    Unroll<0, kQueries>([&](auto i)
+                            LOWBIT_STEP { StoreFloats(total[k][i], y + i * y_stride + kTileChannels * k); });
   });
+}
+
+// Tiles of 8 bits fill twice as many registers.
+constexpr int TilesTogether(int bits) {
+  return bits < 8 ? 2 : 1;
 }
 
 template <class Dot, int kBits, int kDigits, int kQueries>
@@ -372,22 +427,23 @@ HWY_NOINLINE void Sums(const PageRun& run, const Pages& pages, const float* p, i
     }
   }
   const auto table = hn::LoadDup128(DB(), levels.table);
-  for (int64_t j = 0; j < pages.count; ++j) {
-    const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
-    if (ahead != nullptr) ahead->Step();
-    const uint8_t* const tiles = TilesOf(run, page, unpacked);
-    const uint8_t* const numbers = page + run.numbers;
+  // Ternary codes are unpacked page by page; otherwise sums stay in registers through all pages.
+  const int64_t together = run.ternary ? 1 : pages.count;
+  for (int64_t j = 0; j < pages.count; j += together) {
+    const uint8_t* const tiles = TilesOf(run, pages.data + static_cast<size_t>(j) * pages.stride, unpacked);
     int c = 0;
     const auto some = [&](auto count) HWY_ATTR {
       constexpr int kTiles = decltype(count)::value;
-      SumTiles<Dot, kBits, kDigits, kQueries, kTiles>(run, tiles + c / kTileChannels * 64 * kBits, table,
-                                                      weights, j, numbers + 2 * c, y + run.begin + c,
-                                                      y_stride);
+      SumTiles<Dot, kBits, kDigits, kQueries, kTiles>(run, pages, tiles + c / kTileChannels * 64 * kBits,
+                                                      pages.stride, j, j + together, table, weights, c,
+                                                      y + run.begin + c, y_stride, ahead);
       c += kTiles * kTileChannels;
     };
-    // Tiles of 8 bits fill twice as many registers.
-    while (kBits < 8 && c + 2 * kTileChannels <= run.channels) some(std::integral_constant<int, 2>());
-    while (c < run.channels) some(std::integral_constant<int, 1>());
+    constexpr int kTogether = TilesTogether(kBits);
+    while (c + kTogether * kTileChannels <= run.channels) some(std::integral_constant<int, kTogether>());
+    if constexpr (kTogether > 1) {
+      if (c < run.channels) some(std::integral_constant<int, 1>());
+    }
   }
 }
 
@@ -437,7 +493,12 @@ template <class Dot>
 void SumsWith(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
               int queries, float* y, int64_t y_stride) {
   alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
-  Ahead ahead(pages.ahead, static_cast<int64_t>(runs.size()) * pages.count);
+  int64_t groups = 0;
+  for (const PageRun& run : runs) {
+    const int channels = TilesTogether(run.bits) * kTileChannels;
+    groups += (run.channels + channels - 1) / channels;
+  }
+  Ahead ahead(pages.ahead, groups * pages.count);
   for (const PageRun& run : runs) {
     ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
       Sums<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
