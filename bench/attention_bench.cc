@@ -117,25 +117,35 @@ void Run(benchmark::State& state, const char* name, int64_t rows, int64_t layers
   if (std::string_view(name) != "f16") own = std::make_unique<FilledCache>(name);
   FilledCache& cache = own ? *own : plain;
   cache.Attend(rows, 1);
-  std::vector<double> shares, cpu, speedups, cpu_speedups;
-  double before = ReadBandwidth(memory, pool);
+  std::vector<double> shares, cpu_shares, cpu, speedups, cpu_speedups;
+  // Bytes per second of reading, by the clock and by the processors.
+  const auto read = [&] {
+    const double begin = Now().cpu;
+    const double wall = ReadBandwidth(memory, pool);
+    return Times{wall, static_cast<double>(memory.size()) / (Now().cpu - begin)};
+  };
+  Times before = read();
   for (auto _ : state) {
     const Times time = cache.Attend(rows, layers);
-    const double after = ReadBandwidth(memory, pool);
-    shares.push_back(cache.bytes_of_layer() / time.wall / ((before + after) / 2));
+    const Times after = read();
+    shares.push_back(cache.bytes_of_layer() / time.wall / ((before.wall + after.wall) / 2));
+    cpu_shares.push_back(cache.bytes_of_layer() / time.cpu / ((before.cpu + after.cpu) / 2));
     cpu.push_back(time.cpu);
     before = after;
     if (own) {
       const Times other = plain.Attend(rows, layers);
       speedups.push_back(other.wall / time.wall);
       cpu_speedups.push_back(other.cpu / time.cpu);
-      before = ReadBandwidth(memory, pool);
+      before = read();
     }
     state.SetIterationTime(time.wall);
   }
   state.counters["MB"] = cache.bytes_of_layer() * 1e-6;
   state.counters["cpu_us"] = Median(cpu) * 1e6;
-  if (rows == 1) state.counters["bandwidth_share"] = Median(shares);
+  if (rows == 1) {
+    state.counters["bandwidth_share"] = Median(shares);
+    state.counters["cpu_share"] = Median(cpu_shares);
+  }
   if (own) {
     state.counters["speedup"] = Median(speedups);
     state.counters["cpu_speedup"] = Median(cpu_speedups);

@@ -32,17 +32,15 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const hwy::float16_t* p) {
 // second-level cache, while values are added up the next chunk's keys: the memory is never idle.
 class Ahead {
  public:
-  Ahead(const void* from, size_t bytes)
-      : at_(static_cast<const char*>(from)), left_(from == nullptr ? 0 : bytes) {}
-  HWY_INLINE void Fetch(size_t bytes) {
-    for (size_t end = left_ - std::min(left_, bytes); left_ > end;
-         left_ -= std::min<size_t>(left_, 64), at_ += 64)
-      __builtin_prefetch(at_, 0, 2);
+  // `bytes` may be 0; `from` is an address that can be read.
+  Ahead(const void* from, size_t bytes) : at_(static_cast<const char*>(from)), end_(at_ + bytes) {}
+  HWY_INLINE void FetchLine() {
+    __builtin_prefetch(at_, 0, 2);
+    at_ = std::min(at_ + 64, end_);
   }
 
  private:
-  const char* at_;
-  size_t left_;
+  const char *at_, *end_;
 };
 
 // s[query][t] = scale * <q, k_t> for `count` queries of one head and kRuns runs of 16 positions, from t on.
@@ -57,13 +55,20 @@ HWY_INLINE void ScoresOfRuns(const float* const* q, const T* keys, int64_t head_
       for (int i = 0; i < kQueries; ++i) sum[r][i] = hn::Zero(d);
     }
     const T* k = keys + t * head_size + lane;
-    for (int64_t c = 0; c < head_size; c += 8) {
-      ahead.Fetch(static_cast<size_t>(8 * kRuns * lanes) * sizeof(T));
-      for (int64_t j = c; j < c + 8; ++j) {
+    constexpr int64_t kStep = 4;
+    constexpr auto kLines = std::max<size_t>(1, kStep * kRuns * hn::MaxLanes(d) * sizeof(T) / 64);
+    for (int64_t c = 0; c < head_size; c += kStep) {
+#pragma GCC unroll 8
+      for (size_t i = 0; i < kLines; ++i) ahead.FetchLine();
+#pragma GCC unroll 4
+      for (int64_t j = c; j < c + kStep; ++j) {
         hn::Vec<D> kv[kRuns];
+#pragma GCC unroll 2
         for (int r = 0; r < kRuns; ++r) kv[r] = LoadFloats(d, k + (r * head_size + j) * kKeyLanes);
+#pragma GCC unroll 8
         for (int i = 0; i < kQueries; ++i) {
           const auto x = hn::Set(d, q[i][j]);
+#pragma GCC unroll 2
           for (int r = 0; r < kRuns; ++r) sum[r][i] = hn::MulAdd(x, kv[r], sum[r][i]);
         }
       }
@@ -98,6 +103,7 @@ HWY_INLINE void AccumulateBlock(const float* p, const T* values, int64_t head_si
                                 int64_t end, float* acc, Ahead& ahead) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  constexpr auto kLines = std::max<size_t>(1, 2 * hn::MaxLanes(d) * sizeof(T) / 64);
   int64_t c = 0;
   for (; c + 2 * lanes <= head_size; c += 2 * lanes) {
     hn::Vec<D> a[kQueries], b[kQueries];
@@ -108,7 +114,8 @@ HWY_INLINE void AccumulateBlock(const float* p, const T* values, int64_t head_si
     for (int64_t t = begin; t < end; ++t) {
       const auto v0 = LoadFloats(d, values + t * head_size + c),
                  v1 = LoadFloats(d, values + t * head_size + c + lanes);
-      ahead.Fetch(static_cast<size_t>(2 * lanes) * sizeof(T));
+      if constexpr (kLines > 0) ahead.FetchLine();
+      if constexpr (kLines > 1) ahead.FetchLine();
       for (int i = 0; i < kQueries; ++i) {
         const auto w = hn::Set(d, p[i * kAttentionChunk + t]);
         a[i] = hn::MulAdd(w, v0, a[i]);
@@ -223,14 +230,14 @@ void ScoresOfFloats(const float* keys, int64_t head_size, int64_t length, const 
                     float scale, float* s) {
   ForGroups(queries, [&](int i, auto count) HWY_ATTR {
     Scores<decltype(count)::value>(q + i, keys, head_size, length, scale, s + i * kAttentionChunk,
-                                   Ahead(nullptr, 0));
+                                   Ahead(keys, 0));
   });
 }
 void SumsOfFloats(const float* values, int64_t head_size, int64_t length, const float* p, int queries,
                   float* y) {
   ForGroups(queries, [&](int i, auto count) HWY_ATTR {
     Accumulate<decltype(count)::value>(p + i * kAttentionChunk, values, head_size, 0, length,
-                                       y + i * head_size, Ahead(nullptr, 0));
+                                       y + i * head_size, Ahead(values, 0));
   });
 }
 
@@ -268,9 +275,9 @@ HWY_INLINE void ChunkOf(const AttentionShape& shape, const T* keys, const T* val
   }
   std::fill(y, y + kQueries * shape.head_size, 0.0f);
   // Positions outside a query's own range have p = 0: adding 0 * v keeps every bit of the sum (v is finite).
-  const T* const next = more ? keys + at + kAttentionChunk * shape.head_size : nullptr;
+  const T* const next = keys + at + (more ? kAttentionChunk * shape.head_size : 0);
   Accumulate<kQueries>(scratch, values + at, shape.head_size, low, high, y,
-                       Ahead(next, bytes(kAttentionChunk)));
+                       Ahead(next, more ? bytes(kAttentionChunk) : 0));
 }
 
 // `more`: the next chunk will be asked for next.
