@@ -338,11 +338,17 @@ struct Running {
 
   void Add(float m, float s, const float* part, float* y, int64_t n) {
     if (s == 0) return;  // the window hides this chunk
-    const float top = std::max(maximum, m);
-    const float old = std::exp(maximum - top), fresh = std::exp(m - top);
-    for (int64_t c = 0; c < n; ++c) y[c] = y[c] * old + part[c] * fresh;
-    sum = sum * old + s * fresh;
-    maximum = top;
+    // The larger of the two maxima has the factor exp(0) = 1.
+    if (m <= maximum) {
+      const float fresh = std::exp(m - maximum);
+      for (int64_t c = 0; c < n; ++c) y[c] += part[c] * fresh;
+      sum += s * fresh;
+    } else {
+      const float old = std::exp(maximum - m);
+      for (int64_t c = 0; c < n; ++c) y[c] = y[c] * old + part[c];
+      sum = sum * old + s;
+      maximum = m;
+    }
   }
 };
 

@@ -63,7 +63,7 @@ HWY_INLINE hn::Vec<DI> DotUnsignedSigned(hn::Vec<DB> u, hn::Vec<DB> s) {
 template <class Dot, bool kWide>
 struct KeySum {
   Ints total;
-  HWY_INLINE void Start() { total = ZeroInts(); }
+  HWY_INLINE void Start(const Ints& bias) { total = bias; }
   HWY_INLINE void Step(const Bytes& levels, const int8_t* x) {
     EachPart([&](auto p) LOWBIT_STEP {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
@@ -111,7 +111,7 @@ HWY_INLINE Quad Broadcast(const int8_t* x) {
 template <class Dot, bool kWide>
 struct ValueSum {
   Ints total;
-  HWY_INLINE void Start() { total = ZeroInts(); }
+  HWY_INLINE void Start(const Ints& bias) { total = bias; }
   HWY_INLINE void Step(const Bytes& levels, const Quad& x) {
     EachPart([&](auto p) LOWBIT_STEP {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3

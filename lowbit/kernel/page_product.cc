@@ -45,19 +45,15 @@ struct Dither {
 };
 constexpr Dither kDither;
 
-// Levels of values, signed so that no correction by the sum of the weights is needed: x = a unit level + m.
-// Middle levels (z = 63.5) are doubled. Up to 4 bits a table by code; at 8 bits the level is code - table.
+// Levels of values, signed so that no correction by the sum of the weights is needed: up to 4 bits a table by
+// code; at 8 bits the level is code - table.
 struct SignedLevels {
-  float unit;
   alignas(16) uint8_t table[16];
 
   explicit SignedLevels(const PageRun& run) {
-    const int twice = run.zero != std::floor(run.zero) ? 2 : 1;
-    unit = run.unit / static_cast<float>(twice);
-    const int zero = static_cast<int>(run.zero * static_cast<float>(twice));
     for (int i = 0; i < 16; ++i)
       table[i] =
-          static_cast<uint8_t>(run.bits == 8 ? zero : twice * run.level[static_cast<size_t>(i)] - zero);
+          static_cast<uint8_t>(run.bits == 8 ? run.zero : run.level[static_cast<size_t>(i)] - run.zero);
   }
 };
 
@@ -99,7 +95,8 @@ HWY_INLINE void StoreDigits(hn::Vec<DI> r, int digits, int8_t* to, int64_t strid
 
 // r of n entries of q, a digit every `stride`; returns s and sum_c r_c.
 struct Rounded {
-  float scale, sum;
+  float scale;
+  int32_t sum;
 };
 HWY_INLINE Rounded RoundQuery(const float* q, int n, int digits, int8_t* r, int64_t stride) {
   const DF d;
@@ -113,7 +110,7 @@ HWY_INLINE Rounded RoundQuery(const float* q, int n, int digits, int8_t* r, int6
     sum = hn::Add(sum, v);
     StoreDigits(v, digits, r + c, stride);
   }
-  return {magnitude / greatest, static_cast<float>(hn::GetLane(hn::SumOfLanes(DI(), sum)))};
+  return {magnitude / greatest, hn::GetLane(hn::SumOfLanes(DI(), sum))};
 }
 
 // Sixteen running sums, whatever the register width: the same order on every target.
@@ -172,9 +169,10 @@ class Ahead {
   int64_t step_;
 };
 
-// What a query brings to a page: its integers, and s_t = factor a_t (sum - offset) + extra m_t.
+// What a query brings to a page: its integers, and s_t = factor a_t (bias + sum) + extra m_t.
 struct KeyQuery {
-  float factor, offset, extra;
+  float factor, extra;
+  int32_t bias;
 };
 
 template <class Dot, int kBits, int kDigits, int kQueries>
@@ -191,7 +189,7 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
     const Rounded rounded =
         RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxChannels, kMaxChannels);
     query[i].factor = unit * rounded.scale;
-    query[i].offset = run.zero * rounded.sum;
+    query[i].bias = -run.zero * rounded.sum;
   };
   if (by_position) {
     for (int i = 0; i < kQueries; ++i) {
@@ -222,8 +220,10 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
     const uint8_t* tiles = TilesOf(run, page, unpacked);
     Sum sum[2][kRows];
     Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
-      sum[0][i].Start();
-      sum[1][i].Start();
+      constexpr bool kLast = i % kDigits == kDigits - 1;
+      const Ints bias = kLast ? SetInts(query[i / kDigits].bias) : ZeroInts();
+      sum[0][i].Start(bias);
+      sum[1][i].Start(bias);
     });
     for (int64_t c = 0; c < n; c += kTileChannels, tiles += 64 * kBits) {
       Tile<kBits> tile;
@@ -245,7 +245,7 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
       const Floats m = by_position && run.minimum ? LoadF16(numbers + 64 + 32 * half) : SetFloats(1);
       Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
         float* const to = s + i * s_stride + j * kCachePage + 16 * half;
-        const Floats total = Sub(Joined<kDigits>(sum[half] + i * kDigits), SetFloats(query[i].offset));
+        const Floats total = Joined<kDigits>(sum[half] + i * kDigits);
         Floats y = MulAdd(Mul(total, SetFloats(query[i].factor)), a, LoadFloats(to));
         if (run.minimum) y = MulAdd(m, SetFloats(query[i].extra), y);
         StoreFloats(y, to);
@@ -370,7 +370,7 @@ HWY_INLINE void SumTiles(const PageRun& run, const Pages& pages, const uint8_t* 
     Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
       tile[k].Load(tiles + 64 * kBits * k);
       Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
-        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(); });
+        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(ZeroInts()); });
       });
     });
     const int8_t* r = weights.r[0][0] + j * kCachePage;
@@ -418,7 +418,7 @@ HWY_NOINLINE void Sums(const PageRun& run, const Pages& pages, const float* p, i
                        int64_t y_stride, Ahead* ahead, uint8_t* unpacked) {
   const SignedLevels levels(run);
   Weights<kQueries, kDigits> weights;
-  weights.Round(run, pages, p, p_stride, levels.unit);
+  weights.Round(run, pages, p, p_stride, run.unit);
   if (run.axis == CacheAxis::kPosition && run.minimum) {
     for (int i = 0; i < kQueries; ++i) {
       float* const to = y + i * y_stride + run.begin;
@@ -577,7 +577,7 @@ void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const flo
         for (int t = 0; t < kCachePage; ++t) {
           int64_t sum = 0;
           for (int c = 0; c < run.channels; ++c) sum += int64_t{r[c]} * page.level(run, c * kCachePage + t);
-          const float total = static_cast<float>(sum) - run.zero * static_cast<float>(sum_r);
+          const auto total = static_cast<float>(sum - int64_t{run.zero} * sum_r);
           float& to = s[i * s_stride + j * kCachePage + t];
           to += total * factor * (by_position ? page.a[t] : 1);
           if (run.minimum) to += scale * extra * (by_position ? page.m[t] : 1);
@@ -609,7 +609,7 @@ void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float
           const float up = w[t] * inverse + kDither.at[t];
           r[t] = static_cast<int32_t>(std::nearbyint(up));
         }
-        const float factor = magnitude * (levels.unit / greatest);
+        const float factor = magnitude * (run.unit / greatest);
         for (int c = 0; c < run.channels; ++c) {
           int32_t sum = 0;
           for (int t = 0; t < kCachePage; ++t) {

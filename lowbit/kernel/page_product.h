@@ -55,7 +55,8 @@ struct PageRun {
   bool minimum = false;             // there is an m, after all a
   int digits = 1;                   // of r: 1, or 2 with bits >= 4
   size_t numbers = 0, codes = 0;    // offsets in the page
-  float unit = 1, zero = 0;         // u, z
+  float unit = 1;                   // u
+  int zero = 0;                     // z
   std::array<uint8_t, 16> level{};  // by code, at most 127; at 8 bits the level is the code
 };
 

@@ -29,18 +29,19 @@ Table TableOf(const ChannelRun& run) {
   Fail("not a rule of a cache page");
 }
 
-constexpr float kMiddle = 63.5f;  // of whole levels from 0 to 127
+constexpr float kMiddle = 64;  // of whole levels from 1 to 127
 
-// The u for which u (l - 63.5), l whole, comes nearest to `levels` of a law of unit variance: squared errors
+// The u for which u (l - 64), l whole, comes nearest to `levels` of a law of unit variance: squared errors
 // weighted by about what the law gives a level.
 float BestUnit(const std::vector<float>& levels) {
   float most = 0;
   for (const float v : levels) most = std::max(most, std::abs(v));
   const size_t n = levels.size();
   double least = INFINITY;
-  float best = most / kMiddle;
+  const float smallest = most / (kMiddle - 1);
+  float best = smallest;
   for (int step = 0; step < 256 && most > 0; ++step) {
-    const float unit = most / kMiddle * (1 + 0.001f * static_cast<float>(step));
+    const float unit = smallest * (1 + 0.001f * static_cast<float>(step));
     double error = 0;
     for (size_t i = 0; i < n; ++i) {
       const double gap = levels[std::min(i + 1, n - 1)] - levels[i > 0 ? i - 1 : 0];
@@ -68,22 +69,22 @@ PageRun ProductOf(ChannelRun& spec, PageSide side) {
   switch (spec.rule) {
     case CacheRule::kNorm: {
       run.unit = BestUnit(spec.levels);
-      run.zero = kMiddle;
+      run.zero = static_cast<int>(kMiddle);
       for (size_t i = 0; i < spec.levels.size(); ++i) {
-        const float level = std::clamp(std::nearbyint(spec.levels[i] / run.unit + kMiddle), 0.0f, 127.0f);
+        const float level = std::clamp(std::nearbyint(spec.levels[i] / run.unit + kMiddle), 1.0f, 127.0f);
         run.level[i] = static_cast<uint8_t>(level);
         spec.levels[i] = run.unit * (level - kMiddle);
       }
       break;
     }
     case CacheRule::kAbsMax:
-      run.zero = static_cast<float>(1 << (spec.bits - 1));
+      run.zero = 1 << (spec.bits - 1);
       break;
     case CacheRule::kRange:
       break;
     case CacheRule::kSign:
-      run.unit = 2;
-      run.zero = 0.5f;
+      run.level[1] = 2;
+      run.zero = 1;
       break;
     case CacheRule::kTernary:
       run.zero = 1;

@@ -14,7 +14,7 @@
 //
 // Where the channels of a run are a multiple of 16, its codes lie as kernel/page_product.h wants them and
 // products are computed on them; but for codes of more than 4 bits other than those of kAbsMax in 8. Levels of a
-// law in up to 4 bits are rounded there, before any code is chosen, to u (l - 63.5) with whole l from 0 to
+// law in up to 4 bits are rounded there, before any code is chosen, to u (l - 64) with whole l from 1 to
 // 127 and the best u.
 #pragma once
 

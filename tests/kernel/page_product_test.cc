@@ -94,10 +94,9 @@ class Pages32 {
 };
 
 PageRun Levels(int channels, int bits, CacheAxis axis, int digits = 1) {
-  PageRun run{
-      .channels = channels, .bits = bits, .axis = axis, .digits = digits, .unit = 0.04f, .zero = 63.5f};
+  PageRun run{.channels = channels, .bits = bits, .axis = axis, .digits = digits, .unit = 0.04f, .zero = 64};
   for (int i = 0; i < 1 << bits; ++i)
-    run.level[static_cast<size_t>(i)] = static_cast<uint8_t>(i * 127 / ((1 << bits) - 1));
+    run.level[static_cast<size_t>(i)] = static_cast<uint8_t>(1 + i * 126 / ((1 << bits) - 1));
   return run;
 }
 PageRun Range(int channels, int bits, CacheAxis axis, int digits = 1) {
