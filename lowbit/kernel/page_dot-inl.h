@@ -23,7 +23,10 @@ namespace lowbit {
 namespace HWY_NAMESPACE {
 #if LOWBIT_VECTOR_TARGET
 
-using DI8 = hn::CappedTag<int8_t, 64>;
+#if HWY_TARGET != HWY_AVX2 && HWY_TARGET != HWY_AVX3
+struct HardwareDot;  // there is none
+#endif
+
 using DI16 = hn::CappedTag<int16_t, 32>;
 
 // Even and odd bytes as 16-bit numbers.

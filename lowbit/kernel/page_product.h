@@ -3,26 +3,30 @@
 //
 // A page is 32 positions t of one head. Its channels c are cut into runs; in each of them
 //
-//   x[t, c] = a u (level[code[t, c]] - z) + m      a and m (f16) of the position or of the channel; u and z
-//                                                  of the run; levels are integers, 0 to 127 (255 at 8 bits)
+//   x[t, c] = a u (level[code[t, c]] - z) + m
 //
-// Queries and weights are rounded to integers r with a scale s, so that the long sums are byte dot products,
-// exact in 32 bits:
+// with a and m (f16) of the position or of the channel, u and z of the run, and whole levels, 0 to 127 (255
+// at 8 bits). Queries and weights are rounded to integers r with a scale s, so that the long sums are byte
+// dot products D, exact in 32 bits:
 //
-//   scores, a of the position   q_c     = s r_c   s_t  = a_t u s (sum_c r_c level - z sum_c r_c) + m_t sum_c
-//   q_c scores, a of the channel    q_c a_c = s r_c   s_t  = u s (sum_c r_c level - z sum_c r_c) + sum_c q_c
-//   m_c sums, a of the position     p_t a_t = s r_t   y_c += u s (sum_t r_t level - z sum_t r_t) + sum_t p_t
-//   m_t sums, a of the channel      p_t     = s r_t   y_c += a_c u s (sum_t r_t level - z sum_t r_t) + m_c
-//   sum_t p_t
+//   scores, D_t = sum_c r_c (level - z)
+//     a of the position   q_c = s r_c       s_t = a_t u s D_t + m_t sum_c q_c
+//     a of the channel    q_c a_c = s r_c   s_t = u s D_t + sum_c q_c m_c
+//   sums, D_c = sum_t r_t (level - z)
+//     a of the position   p_t a_t = s r_t   y_c += u s D_c + sum_t p_t m_t
+//     a of the channel    p_t = s r_t       y_c += a_c u s D_c + m_c sum_t p_t
 //
 // With one digit |r| <= 127; with two r = 128 high + low, |high|, |low| <= 127. s is max|.| over the greatest
-// r, over the channels of the run or the positions of the page. Queries round to nearest. Weights round with
-// an ordered dither, r_t = floor(w_t / s + d_t), d_t the van der Corput sequence (1/64 ... 63/64): beside one
-// large weight many small ones would all round to zero and their sum be lost; so it is kept to about 1.
+// r, taken over the channels of the run or the positions of the page. Queries round to nearest. Weights round
+// with an ordered dither, r_t = floor(w_t / s + d_t), d_t the van der Corput sequence (1/64 ... 63/64):
+// beside one large weight many small ones would all round to zero and their sum be lost; so it is kept to
+// about one step.
 //
 // Codes lie in tiles of 16 channels by 32 positions, eight quads q of 16 lanes of four codes:
+//
 //   keys    lane: position t mod 16, quad: channels 4 (q mod 4) ..., positions 16 (q / 4) ...
 //   values  lane: channel, quad: positions 4 q ...
+//
 // A tile of b bits takes b vectors of 64 bytes: planes of w = 8, 4, 2 or 1 bits (3 bits: 2 and 1); quad q of
 // a plane lies in its vector q mod w at bit w (q / w), as in the weights' tile (panel-inl.h). Ternary codes
 // are five to a byte (code_packing.h) in the order of the bytes of an 8-bit tile.
