@@ -3,6 +3,7 @@
 // offered to its nearest-so-far. The scores of a pair depend on nothing but the pair, and the nearest k are
 // one set whatever the order, so that blocks and pieces may follow the number of threads.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -81,6 +82,9 @@ class IndexSearch {
     });
     return results;
   }
+
+  // Scored by Run.
+  int64_t pairs() const { return pairs_; }
 
   // Ranks candidates by the refining code: the nearest k within `limit`.
   void Refine(std::vector<std::vector<Candidate>>& results, int64_t k, float limit) const {
@@ -230,6 +234,7 @@ class IndexSearch {
     for (const Unit& unit : units) {
       const Segment& segment = segments_[unit.segment];
       segment.CheckCodes(unit.entry);
+      pairs_ += count * unit.rows;
       for (int64_t at = 0; at < unit.rows; at += kTileRows) {
         const int64_t rows = std::min(kTileRows, unit.rows - at), first = unit.first + at;
         batch->Scores(segment.Codes(first), rows, scores.data());
@@ -260,6 +265,7 @@ class IndexSearch {
   MatrixView<const float> own_;   // queries as the metric has them
   const float* shift_ = nullptr;  // projected centroids, where queries are q - c
   std::vector<uint32_t> probes_;  // (queries, nprobe)
+  mutable std::atomic<int64_t> pairs_{0};
 };
 
 Neighbors VectorIndex::Search(MatrixView<const float> queries, const SearchOptions& options,
@@ -277,7 +283,7 @@ Neighbors VectorIndex::Search(MatrixView<const float> queries, const SearchOptio
       refines ? options.k * std::min(options.refine, CeilDivide(size(), options.k)) : options.k;
   auto found = search.Run(candidates, kNone);
   if (refines) search.Refine(found, options.k, kNone);
-  Neighbors neighbors{queries.rows, options.k, {}, {}};
+  Neighbors neighbors{queries.rows, options.k, {}, {}, search.pairs()};
   neighbors.ids.assign(static_cast<size_t>(queries.rows * options.k), -1);
   neighbors.scores.assign(neighbors.ids.size(), ScoreOfDistance(metric(), kNone));
   for (size_t q = 0; q < found.size(); ++q) {

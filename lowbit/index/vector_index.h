@@ -39,6 +39,7 @@ struct Neighbors {
   int64_t queries = 0, k = 0;
   std::vector<int64_t> ids;   // (queries, k)
   std::vector<float> scores;  // (queries, k), metric.h
+  int64_t pairs = 0;          // of a query and a code that were scored
 };
 
 // Neighbours of query i, nearest first, at first[i] ... first[i + 1] - 1.

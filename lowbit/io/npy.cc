@@ -112,4 +112,17 @@ std::vector<int64_t> ReadNpyIntegers(const NpyArray& array, const std::string& n
   return values;
 }
 
+std::string NpyHeader(const std::string& type, const std::vector<int64_t>& shape) {
+  std::string sizes;
+  for (const int64_t size : shape) sizes += fmt::format("{},", size);
+  std::string header =
+      fmt::format("{{'descr': '<{}', 'fortran_order': False, 'shape': ({}), }}", type, sizes);
+  constexpr size_t kBefore = 10;  // signature, version, size
+  while ((kBefore + header.size() + 1) % 64 != 0) header += ' ';
+  header += '\n';
+  std::string text = "\x93NUMPY";
+  text += {'\x01', '\x00', static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
+  return text + header;
+}
+
 }  // namespace lowbit

@@ -27,4 +27,7 @@ void ReadNpyFloats(const NpyArray& array, int64_t first, std::span<float> to, co
 // All entries of an integer array.
 std::vector<int64_t> ReadNpyIntegers(const NpyArray& array, const std::string& name);
 
+// What precedes the entries of an array of `type` ("f4", "i8" ...) in a file, format version 1.
+std::string NpyHeader(const std::string& type, const std::vector<int64_t>& shape);
+
 }  // namespace lowbit
