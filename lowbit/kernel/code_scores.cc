@@ -6,14 +6,157 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/code_scores.cc"
 #include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/byte_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if LOWBIT_VECTOR_TARGET
+
+// Several queries: codes are decoded to panels of 16 (a 64-byte vector holds four levels of each), and sums
+// of a few panels and queries stay in registers, one lane a code, so that nothing is added across lanes.
+#if HWY_TARGET == HWY_AVX3
+constexpr int kTilePanels = 4, kTileQueries = 4;  // 16 of 32 registers
+#elif HWY_TARGET == HWY_AVX2
+constexpr int kTilePanels = 1, kTileQueries = 4;  // 8 of 16
+#else
+constexpr int kTilePanels = 1, kTileQueries = 4;  // 16 of 32
+#endif
+
+// Panels of kPanelRows rows of levels (rows, width), panel after panel.
+void Transpose(const uint8_t* levels, int64_t panels, int64_t width, uint8_t* to) {
+  const hn::FixedTag<uint32_t, 4> d;
+  const hn::FixedTag<uint64_t, 2> dw;
+  const hn::FixedTag<uint8_t, 16> db;
+  const auto load = [&](const uint8_t* from) LOWBIT_STEP { return hn::BitCast(d, hn::LoadU(db, from)); };
+  for (int64_t p = 0; p < panels; ++p, levels += kPanelRows * width, to += kPanelRows * width) {
+    for (int64_t j = 0; j < width; j += 16) {
+      for (int g = 0; g < kPanelRows; g += 4) {
+        const uint8_t* from = levels + g * width + j;
+        const auto a = load(from), b = load(from + width), c = load(from + 2 * width),
+                   e = load(from + 3 * width);
+        const auto ab0 = hn::BitCast(dw, hn::InterleaveLower(d, a, b)),
+                   ab1 = hn::BitCast(dw, hn::InterleaveUpper(d, a, b)),
+                   ce0 = hn::BitCast(dw, hn::InterleaveLower(d, c, e)),
+                   ce1 = hn::BitCast(dw, hn::InterleaveUpper(d, c, e));
+        uint8_t* at = to + kPanelRows * j + 4 * g;
+        hn::StoreU(hn::BitCast(db, hn::InterleaveLower(dw, ab0, ce0)), db, at);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveUpper(dw, ab0, ce0)), db, at + 64);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveLower(dw, ab1, ce1)), db, at + 128);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveUpper(dw, ab1, ce1)), db, at + 192);
+      }
+    }
+  }
+}
+
+// Where a tile's scores go and what they are made from.
+struct TileScores {
+  const float *factor, *middle, *constant;  // of the first query
+  const float *scale, *bias;                // of the first code, padded to whole panels
+  float* scores;                            // of both
+  int64_t n, left;                          // from query to query; codes
+};
+
+template <class Dot, int kBits, int kQueries, int kPanels>
+HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t) {
+  using Sum = typename Dot::template Sum<kBits, 1>;
+  Sum sum[kQueries][kPanels];
+  Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[r][p].Start(ZeroInts()); });
+  });
+  for (int64_t j = 0; j < width; j += 4) {
+    Bytes level[kPanels];
+    Unroll<0, kPanels>(
+        [&](auto p) LOWBIT_STEP { level[p] = LoadBytes(panels + p * kPanelRows * width + kPanelRows * j); });
+    Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+      const Quad q = LoadQuad(queries + r * width + j);
+      Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[r][p].template Step<0>(level[p], q); });
+    });
+  }
+  Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+    const int64_t first = p * kPanelRows, rows = t.left - first;
+    if (rows <= 0) return;
+    const Floats scale = LoadFloats(t.scale + first), bias = LoadFloats(t.bias + first);
+    Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+      const Floats value = Sub(ToFloats(sum[r][p].Total()), SetFloats(t.middle[r]));
+      const Floats score =
+          MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
+      float* to = t.scores + r * t.n + first;
+      if (rows >= kPanelRows) {
+        StoreFloats(score, to);
+      } else {
+        float last[kPanelRows];
+        StoreFloats(score, last);
+        std::copy(last, last + rows, to);
+      }
+    });
+  });
+}
+
+template <class Dot, int kBits>
+void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                 float* scores) {
+  constexpr int64_t kTileRows = kTilePanels * kPanelRows;
+  const int64_t width = blocks * kCodeBlock;
+  // What is decoded at a time stays in the first cache level.
+  const int64_t run = std::max<int64_t>(1, 16384 / (width * kTileRows)) * kTileRows;
+  std::vector<uint8_t> levels(static_cast<size_t>(run * width)), panels(levels.size());
+  std::vector<float> padded(static_cast<size_t>(2 * run));
+  float *own_scale = padded.data(), *own_bias = padded.data() + run;
+  for (int64_t first = 0; first < n; first += run) {
+    const int64_t rows = std::min(run, n - first);
+    DecodeCodes(alphabet, blocks, packed + first * stride, stride, rows, levels.data());
+    Transpose(levels.data(), (rows + kPanelRows - 1) / kPanelRows, width, panels.data());
+    std::copy(scale + first, scale + first + rows, own_scale);
+    std::copy(bias + first, bias + first + rows, own_bias);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const uint8_t* tile = panels.data() + i * width;
+      const auto of = [&](int64_t r) {
+        return TileScores{queries.factor + r,
+                          queries.middle + r,
+                          queries.constant + r,
+                          own_scale + i,
+                          own_bias + i,
+                          scores + r * n + first + i,
+                          n,
+                          rows - i};
+      };
+      int64_t r = 0;
+      for (; r + kTileQueries <= queries.count; r += kTileQueries)
+        ScoreTile<Dot, kBits, kTileQueries, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+      for (; r < queries.count; ++r)
+        ScoreTile<Dot, kBits, 1, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+    }
+  }
+}
+
+void ScoreMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+               const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+               float* scores) {
+  const auto score = [&](auto f) { f(alphabet, queries, blocks, packed, stride, n, scale, bias, scores); };
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  if (byte_dot) return score(ScorePanels<HardwareDot, 8>);
+  return score(alphabet.bits == 8 ? ScorePanels<PairDot, 8> : ScorePanels<PairDot, 7>);
+#else
+  (void)byte_dot;
+  score(ScorePanels<PlainDot, 8>);
+#endif
+}
+
+#else
+
 using DF = hn::CappedTag<float, 16>;
 using DI = hn::RebindToSigned<DF>;
+
+// Never called: the scalar target takes query by query.
+void ScoreMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
+               const float*, const float*, float*) {}
+
+#endif  // LOWBIT_VECTOR_TARGET
 
 // One query's sums to scores.
 void Finish(const int32_t* sums, int64_t n, float factor, float middle, float constant, const float* scale,
@@ -83,9 +226,17 @@ namespace lowbit {
 
 HWY_EXPORT(Finish);
 HWY_EXPORT(Round);
+HWY_EXPORT(ScoreMany);
 
-void ScoreCodes(const Alphabet& alphabet, const ByteQueries& queries, int64_t blocks, const uint8_t* packed,
-                int64_t stride, int64_t n, const float* scale, const float* bias, float* scores) {
+void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                float* scores) {
+  // A transposition pays from a few queries on.
+  constexpr int64_t kFewQueries = 4;
+  if (queries.count >= kFewQueries && CurrentTarget() != Target::kScalar) {
+    return LOWBIT_KERNEL(ScoreMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
+                                    scale, bias, scores);
+  }
   std::vector<int32_t> sums(static_cast<size_t>(queries.count * n));
   ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
   for (int64_t r = 0; r < queries.count; ++r) {

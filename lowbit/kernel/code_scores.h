@@ -19,8 +19,9 @@ struct ByteQueries {
 };
 
 // scale and bias (n), scores (count, n).
-void ScoreCodes(const Alphabet& alphabet, const ByteQueries& queries, int64_t blocks, const uint8_t* packed,
-                int64_t stride, int64_t n, const float* scale, const float* bias, float* scores);
+void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                float* scores);
 
 // bytes[j] = q[j] / step to nearest, step = max |q_j| / 127; *sum is that of the bytes. Returns step, 0 for a
 // query of zeros. Throws nothing: entries that are not finite are the caller's to refuse.

@@ -11,7 +11,7 @@ namespace lowbit {
 
 // What the levels of an alphabet mean.
 struct Grid {
-  Alphabet alphabet;
+  CodeAlphabet alphabet;
   double middle = 63.5, step = 1;
   std::vector<float> threshold;  // between the levels, in units of v; for rounding by thresholds
   double distortion = 0;         // E (y - v)^2 of the design law, for the estimators that need it

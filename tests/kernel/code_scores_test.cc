@@ -12,7 +12,7 @@ namespace lowbit {
 namespace {
 
 struct Case {
-  Alphabet alphabet;
+  CodeAlphabet alphabet;
   int64_t blocks, stride, n, count;
   std::vector<uint8_t> packed;
   std::vector<int8_t> bytes;
