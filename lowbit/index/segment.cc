@@ -122,13 +122,6 @@ size_t Segment::EntryOf(int64_t row) const {
   return static_cast<size_t>(after - directory_.begin()) - 1;
 }
 
-int64_t Segment::Id(int64_t row) const {
-  if (table_.id_bytes == 0) return table_.first_id + row;
-  int64_t number = 0;
-  std::memcpy(&number, ids_ + row * table_.id_bytes, table_.id_bytes);
-  return static_cast<int64_t>(static_cast<uint64_t>(table_.first_id) + static_cast<uint64_t>(number));
-}
-
 void Segment::Check(std::span<const std::byte> bytes, uint64_t checksum, const char* what,
                     size_t entry) const {
   if (Checksum(bytes) == checksum) return;

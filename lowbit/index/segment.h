@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -46,7 +47,11 @@ class Segment {
   uint32_t ListAt(size_t entry) const { return directory_[entry].list; }
   size_t EntryOf(int64_t row) const;
 
-  int64_t Id(int64_t row) const;
+  int64_t Id(int64_t row) const {
+    if (table_.id_bytes == 0) return table_.first_id + row;
+    if (table_.id_bytes == 4) return table_.first_id + Number<uint32_t>(row);
+    return static_cast<int64_t>(static_cast<uint64_t>(table_.first_id) + Number<uint64_t>(row));
+  }
   const uint8_t* Codes(int64_t row) const { return codes_ + row * bytes_.codes; }
   const uint8_t* Fine(int64_t row) const { return fine_ + row * bytes_.fine; }
 
@@ -61,6 +66,12 @@ class Segment {
   }
 
  private:
+  template <typename T>
+  T Number(int64_t row) const {
+    T number;
+    std::memcpy(&number, ids_ + row * static_cast<int64_t>(sizeof(T)), sizeof(T));
+    return number;
+  }
   void Check(std::span<const std::byte> bytes, uint64_t checksum, const char* what, size_t entry) const;
 
   const IndexFile& file_;

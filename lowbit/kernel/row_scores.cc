@@ -1,5 +1,8 @@
 #include "lowbit/kernel/row_scores.h"
 
+#include <bit>
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/row_scores.cc"
 #include "lowbit/kernel/simd.h"
@@ -78,19 +81,26 @@ int64_t Select(const float* scores, int64_t n, float threshold, int32_t* index) 
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const Floats limit = hn::Set(d, threshold);
   int64_t found = 0, i = 0;
-  const auto one_by_one = [&](int64_t end) {
-    for (; i < end; ++i) {
-      if (scores[i] <= threshold) index[found++] = static_cast<int32_t>(i);
-    }
+  // Few pass: four vectors are looked at together.
+  const auto smaller = [&](int64_t at) HWY_ATTR {
+    return hn::Min(hn::LoadU(d, scores + at), hn::LoadU(d, scores + at + lanes));
   };
-  while (i + lanes <= n) {
-    if (hn::AllFalse(d, hn::Le(hn::LoadU(d, scores + i), limit))) {
-      i += lanes;
-    } else {
-      one_by_one(i + lanes);
+  while (i + 4 * lanes <= n) {
+    if (hn::AllFalse(d, hn::Le(hn::Min(smaller(i), smaller(i + 2 * lanes)), limit))) {
+      i += 4 * lanes;
+      continue;
+    }
+    for (int part = 0; part < 4; ++part, i += lanes) {
+      uint8_t bytes[8] = {};
+      hn::StoreMaskBits(d, hn::Le(hn::LoadU(d, scores + i), limit), bytes);
+      uint64_t bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      for (; bits != 0; bits &= bits - 1) index[found++] = static_cast<int32_t>(i) + std::countr_zero(bits);
     }
   }
-  one_by_one(n);
+  for (; i < n; ++i) {
+    if (scores[i] <= threshold) index[found++] = static_cast<int32_t>(i);
+  }
   return found;
 }
 
