@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <compare>
 #include <limits>
-#include <numeric>
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/finite.h"
@@ -133,11 +133,6 @@ class IndexSearch {
   void ChooseLists() {
     probes_.assign(static_cast<size_t>(count_ * nprobe_), 0);
     if (model_.lists() == 1) return;
-    if (nprobe_ == model_.lists()) {
-      for (int64_t q = 0; q < count_; ++q)
-        std::iota(probes_.begin() + q * nprobe_, probes_.begin() + (q + 1) * nprobe_, 0u);
-      return;
-    }
     // Without the norms the nearest centroids are those of the largest inner product.
     const std::vector<float> zeros(model_.half_norms().size());
     const float* half_norms =
@@ -145,6 +140,12 @@ class IndexSearch {
     NearestCentroids(own_, model_.centroids(), half_norms, nprobe_, probes_.data(), nullptr, pool_);
   }
 
+  // A query of a block meets a list.
+  struct Visit {
+    bool later;  // not the query's nearest list
+    uint32_t list, query;
+    auto operator<=>(const Visit&) const = default;
+  };
   // A share of a list in a segment, and the queries of a block that visit the list.
   struct Unit {
     uint32_t list;
@@ -154,12 +155,13 @@ class IndexSearch {
     size_t group_begin, group_end;  // in the block's visits
   };
 
-  std::vector<Unit> UnitsOf(const std::vector<std::pair<uint32_t, uint32_t>>& visits) const {
+  std::vector<Unit> UnitsOf(const std::vector<Visit>& visits) const {
     std::vector<Unit> units;
     for (size_t begin = 0; begin < visits.size();) {
-      const uint32_t list = visits[begin].first;
+      const uint32_t list = visits[begin].list;
       size_t end = begin;
-      while (end < visits.size() && visits[end].first == list) ++end;
+      while (end < visits.size() && visits[end].list == list && visits[end].later == visits[begin].later)
+        ++end;
       for (size_t s = 0; s < segments_.size(); ++s) {
         const auto [first, count, entry] = segments_[s].Find(list);
         for (int64_t at = 0; at < count; at += kUnitRows)
@@ -172,10 +174,12 @@ class IndexSearch {
   }
 
   void ScanBlock(int64_t begin, int64_t end, int64_t piece, int64_t pieces, std::vector<TopK>& found) const {
-    std::vector<std::pair<uint32_t, uint32_t>> visits;  // (list, query of the block), ascending
+    // Every query's nearest list first, so that its limit is low when the others come.
+    std::vector<Visit> visits;
     for (int64_t q = begin; q < end; ++q) {
       for (int64_t p = 0; p < nprobe_; ++p)
-        visits.emplace_back(probes_[static_cast<size_t>(q * nprobe_ + p)], static_cast<uint32_t>(q - begin));
+        visits.push_back(
+            {p > 0, probes_[static_cast<size_t>(q * nprobe_ + p)], static_cast<uint32_t>(q - begin)});
     }
     std::sort(visits.begin(), visits.end());
     std::vector<Unit> units = UnitsOf(visits);
@@ -195,7 +199,7 @@ class IndexSearch {
     }
     for (size_t first = 0; first < units.size();) {
       size_t last = first;  // units of one list share prepared queries
-      while (last < units.size() && units[last].list == units[first].list) ++last;
+      while (last < units.size() && units[last].group_begin == units[first].group_begin) ++last;
       const std::span<const Unit> same(units.data() + first, last - first);
       for (size_t g = same[0].group_begin; g < same[0].group_end; g += kGroupQueries) {
         const size_t count = std::min<size_t>(kGroupQueries, same[0].group_end - g);
@@ -206,13 +210,13 @@ class IndexSearch {
   }
 
   // Scores the rows of one list's units against one group of queries.
-  void ScanGroup(int64_t begin, std::span<const std::pair<uint32_t, uint32_t>> group,
-                 std::span<const Unit> units, std::vector<TopK>& found) const {
+  void ScanGroup(int64_t begin, std::span<const Visit> group, std::span<const Unit> units,
+                 std::vector<TopK>& found) const {
     const auto count = static_cast<int64_t>(group.size());
     const uint32_t list = units[0].list;
     std::vector<float> projected(static_cast<size_t>(count * width_)), constant(group.size());
     for (size_t r = 0; r < group.size(); ++r) {
-      const int64_t q = begin + group[r].second;
+      const int64_t q = begin + group[r].query;
       const float* from = projected_.data() + q * width_;
       float* to = projected.data() + static_cast<int64_t>(r) * width_;
       if (shift_ != nullptr) {
@@ -240,7 +244,7 @@ class IndexSearch {
         batch->Scores(segment.Codes(first), rows, scores.data());
         for (int64_t r = 0; r < count; ++r) {
           const float* own = scores.data() + r * rows;
-          TopK& best = found[group[static_cast<size_t>(r)].second];
+          TopK& best = found[group[static_cast<size_t>(r)].query];
           const int64_t hits = SelectAtMost(own, rows, best.limit(), passed.data());
           for (int64_t h = 0; h < hits; ++h) {
             const int64_t row = first + passed[static_cast<size_t>(h)];

@@ -194,25 +194,21 @@ float Round(const float* q, int64_t n, int8_t* bytes, int32_t* total) {
     return 0;
   }
   const float step = largest / 127.0f, inverse = 127.0f / largest;
+  const hn::Rebind<int8_t, DI> d8;
   const auto factor = hn::Set(d, inverse);
-  alignas(64) int32_t rounded[16];
-  for (j = 0; j < n;) {
-    int64_t count = lanes;
-    if (j + lanes <= n) {
-      hn::Store(hn::NearestInt(hn::Mul(hn::LoadU(d, q + j), factor)), di, rounded);
-    } else {
-      const hn::CappedTag<float, 1> one;
-      const hn::RebindToSigned<decltype(one)> one_int;
-      count = n - j;
-      for (int64_t k = 0; k < count; ++k)
-        hn::Store(hn::NearestInt(hn::Set(one, q[j + k] * inverse)), one_int, rounded + k);
-    }
-    for (int64_t k = 0; k < count; ++k) {
-      const int32_t value = std::clamp(rounded[k], -127, 127);
-      bytes[j + k] = static_cast<int8_t>(value);
-      *total += value;
-    }
-    j += count;
+  auto sum = hn::Zero(di);
+  for (j = 0; j + lanes <= n; j += lanes) {
+    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, q + j), factor));
+    sum = hn::Add(sum, rounded);
+    hn::StoreU(hn::DemoteTo(d8, rounded), d8, bytes + j);
+  }
+  *total = hn::GetLane(hn::SumOfLanes(di, sum));
+  const hn::CappedTag<float, 1> one;
+  const hn::RebindToSigned<decltype(one)> one_int;
+  for (; j < n; ++j) {
+    const int32_t rounded = hn::GetLane(hn::BitCast(one_int, hn::NearestInt(hn::Set(one, q[j] * inverse))));
+    bytes[j] = static_cast<int8_t>(rounded);
+    *total += rounded;
   }
   return step;
 }
