@@ -8,6 +8,7 @@
 
 #include "cli/index_command.h"
 #include "cli/output_path.h"
+#include "lowbit/base/edit_distance.h"
 #include "lowbit/base/error.h"
 #include "lowbit/index/index_writer.h"
 #include "lowbit/index/vector_file_source.h"
@@ -172,8 +173,11 @@ int RunCompact(const IndexArguments& a, const Common& common) {
   IndexWriter writer(a.index);
   const auto before = static_cast<int64_t>(writer.index().file().committed_bytes());
   writer.Compact();
-  const int64_t freed = before - static_cast<int64_t>(writer.index().file().committed_bytes());
-  return Changed(writer.index(), "bytes freed", freed, SecondsSince(start), common);
+  const auto after = static_cast<int64_t>(writer.index().file().committed_bytes());
+  if (common.json) return Changed(writer.index(), "freed_bytes", before - after, SecondsSince(start), common);
+  fmt::print("{}: {} vectors, {} bytes before, {} now, {:.2f} s\n", a.index, writer.index().size(), before,
+             after, SecondsSince(start));
+  return 0;
 }
 
 int RunVerify(const IndexArguments& a, const Common& common) {
@@ -252,8 +256,6 @@ int RunInfo(const IndexArguments& a, const Common& common) {
 Action AddIndex(CLI::App& app, Common& common) {
   auto a = std::make_shared<IndexArguments>();
   auto chosen = std::make_shared<Action>();
-  app.require_subcommand(1);
-  app.fallthrough();
   const auto add = [&](const char* name, const char* about, std::function<int(const CLI::App&)> run) {
     CLI::App* command = app.add_subcommand(name, about);
     command->fallthrough();
@@ -337,7 +339,19 @@ Action AddIndex(CLI::App& app, Common& common) {
   eval->add_option("--base", a->base,
                    "Or the vectors themselves, ids in file order: they are searched exactly");
   eval->add_option("--nprobe", a->nprobe, "Values to try (default: 1, 2, 4 ... all lists)");
-  return [chosen] { return (*chosen)(); };
+  app.require_subcommand(0, 1);
+  app.allow_extras();  // what fell through: refused below, with a suggestion where no subcommand was named
+  return [chosen, &app] {
+    const std::vector<std::string> unknown = app.remaining();
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+    if (!*chosen && !unknown.empty())
+      FailUsage("no command \"index {}\"; did you mean \"index {}\"?", unknown[0],
+                NearestName(names, unknown[0]));
+    if (!*chosen) FailUsage("index: a command must follow: {}", fmt::join(names, ", "));
+    if (!unknown.empty()) FailUsage("\"{}\" was not expected (--help shows what is)", unknown[0]);
+    return (*chosen)();
+  };
 }
 
 }  // namespace lowbit::cli

@@ -136,11 +136,14 @@ IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSo
 IndexModel IndexModel::Load(const IndexFile& file) {
   const IndexTable& table = file.table();
   const auto load = [&] {
-    IndexModel model(ParseIndexSpec(table.spec), table.metric, table.dim, table.seed);
+    const IndexSpec spec = ParseIndexSpec(table.spec);
+    // Before anything is made that has the size of a vector.
+    const uint64_t needed = static_cast<uint64_t>(spec.lists) * table.dim * sizeof(float);
+    if (table.centroids.extent.bytes != needed)
+      Fail("{} bytes of centroids, {} lists of {} dimensions need {}", table.centroids.extent.bytes,
+           spec.lists, table.dim, needed);
+    IndexModel model(spec, table.metric, table.dim, table.seed);
     model.centroids_ = ReadFloats(file, table.centroids, "centroids");
-    if (static_cast<int64_t>(model.centroids_.size()) != model.lists() * model.dim())
-      Fail("{} numbers of centroids, {} lists of {} dimensions need {}", model.centroids_.size(),
-           model.lists(), model.dim(), model.lists() * model.dim());
     model.half_norms_ = HalfSquaredNorms(model.centroids());
     model.codec_->SetParameters(ReadFloats(file, table.parameters, "parameters of the codec"));
     const auto fine = ReadFloats(file, table.fine_parameters, "parameters of the refinement");

@@ -1,6 +1,7 @@
 #include "lowbit/index/index_table.h"
 
 #include <cstring>
+#include <limits>
 
 #include "lowbit/base/error.h"
 #include "lowbit/io/byte_cursor.h"
@@ -131,7 +132,8 @@ IndexTable ParseIndexTable(std::span<const std::byte> bytes, uint64_t file_bytes
     segment.fine = r.GetExtent();
     if (segment.rows < 1 || segment.rows > kLargestSegment ||
         (segment.id_bytes != 0 && segment.id_bytes != 4 && segment.id_bytes != 8) ||
-        segment.ids.bytes != segment.rows * segment.id_bytes || segment.first_id < 0) {
+        segment.ids.bytes != segment.rows * segment.id_bytes || segment.first_id < 0 ||
+        segment.first_id > std::numeric_limits<int64_t>::max() - (int64_t{1} << 32)) {
       Fail("{}: segment {} has {} rows and {} bytes of ids: the file is damaged", name, table.segments.size(),
            segment.rows, segment.ids.bytes);
     }

@@ -1,6 +1,7 @@
 #include "lowbit/index/index_writer.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "lowbit/base/error.h"
@@ -10,6 +11,8 @@ namespace lowbit {
 namespace {
 
 constexpr int64_t kSegmentBytes = int64_t{512} << 20;  // gathered in memory before a segment is written
+// Leaves room for a 32-bit number after the first id of a segment.
+constexpr int64_t kLargestId = std::numeric_limits<int64_t>::max() - (int64_t{1} << 32);
 
 int64_t RowsOfSegment(const RowBytes& bytes) {
   const int64_t row = bytes.codes + bytes.fine + static_cast<int64_t>(sizeof(int64_t) + sizeof(uint32_t));
@@ -20,8 +23,9 @@ int64_t RowsOfSegment(const RowBytes& bytes) {
 std::vector<int64_t> IdsOf(int64_t count, std::span<const int64_t> given, int64_t first) {
   std::vector<int64_t> ids(given.begin(), given.end());
   if (given.empty()) {
-    if (first < 0 || first > std::numeric_limits<int64_t>::max() - count)
-      Fail("a first id of {}: ids of {} vectors from it on must lie between 0 and 2^63", first, count);
+    if (first < 0 || first > kLargestId - count)
+      Fail("a first id of {}: ids of {} vectors from it on must lie between 0 and {}", first, count,
+           kLargestId);
     ids.resize(static_cast<size_t>(count));
     std::iota(ids.begin(), ids.end(), first);
     return ids;
@@ -29,8 +33,9 @@ std::vector<int64_t> IdsOf(int64_t count, std::span<const int64_t> given, int64_
   if (static_cast<int64_t>(ids.size()) != count) Fail("{} ids for {} vectors", ids.size(), count);
   std::vector<int64_t> sorted = ids;
   std::sort(sorted.begin(), sorted.end());
-  if (sorted.front() < 0 || sorted.back() == std::numeric_limits<int64_t>::max())
-    Fail("id {}: ids must lie between 0 and 2^63 - 2", sorted.front() < 0 ? sorted.front() : sorted.back());
+  if (sorted.front() < 0 || sorted.back() > kLargestId)
+    Fail("id {}: ids must lie between 0 and {}", sorted.front() < 0 ? sorted.front() : sorted.back(),
+         kLargestId);
   const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
   if (twice != sorted.end()) Fail("id {} is given to two vectors", *twice);
   return ids;
