@@ -1,7 +1,10 @@
 #include "lowbit/kernel/row_scores.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+
+#include "lowbit/base/buffer.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/row_scores.cc"
@@ -104,6 +107,44 @@ int64_t Select(const float* scores, int64_t n, float threshold, int32_t* index) 
   return found;
 }
 
+// Floats as integers of the same order, and back.
+HWY_INLINE int32_t Ordered(int32_t bits) {
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+float Smallest(const float* values, int64_t n, int64_t k) {
+  const hn::RebindToSigned<DF> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto low_bits = hn::Set(d, 0x7fffffff);
+  const int64_t padded = (n + lanes - 1) / lanes * lanes;
+  Buffer<int32_t> keys(static_cast<size_t>(padded));
+  std::memcpy(keys.data(), values, static_cast<size_t>(n) * sizeof(float));
+  std::fill(keys.data() + n, keys.data() + padded, 0x7fffffff);  // after every value
+  auto least = hn::Set(d, 0x7fffffff), most = hn::Set(d, -0x7fffffff - 1);
+  for (int64_t i = 0; i < padded; i += lanes) {
+    const auto bits = hn::Load(d, keys.data() + i);
+    const auto key = hn::Xor(bits, hn::And(hn::ShiftRight<31>(bits), low_bits));
+    hn::Store(key, d, keys.data() + i);
+    least = hn::Min(least, key);
+    most = hn::Max(most, key);
+  }
+  int64_t low = hn::GetLane(hn::MinOfLanes(d, least)), high = hn::GetLane(hn::MaxOfLanes(d, most));
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    const auto limit = hn::Set(d, static_cast<int32_t>(middle));
+    auto above = hn::Zero(d);  // minus their number in each lane
+    for (int64_t i = 0; i < padded; i += lanes)
+      above = hn::Add(above, hn::VecFromMask(d, hn::Gt(hn::Load(d, keys.data() + i), limit)));
+    const int64_t within = padded + hn::GetLane(hn::SumOfLanes(d, above));
+    if (within >= k) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return std::bit_cast<float>(Ordered(static_cast<int32_t>(low)));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit
 HWY_AFTER_NAMESPACE();
@@ -113,6 +154,7 @@ namespace lowbit {
 
 HWY_EXPORT(Score);
 HWY_EXPORT(Select);
+HWY_EXPORT(Smallest);
 
 void ScoreRows(ScoreKind kind, const float* queries, int64_t count, const float* rows, int64_t n, int64_t dim,
                float* scores) {
@@ -121,6 +163,10 @@ void ScoreRows(ScoreKind kind, const float* queries, int64_t count, const float*
 
 int64_t SelectAtMost(const float* scores, int64_t n, float threshold, int32_t* index) {
   return LOWBIT_KERNEL(Select)(scores, n, threshold, index);
+}
+
+float KthSmallest(const float* values, int64_t n, int64_t k) {
+  return LOWBIT_KERNEL(Smallest)(values, n, k);
 }
 
 }  // namespace lowbit

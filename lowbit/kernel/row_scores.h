@@ -21,4 +21,8 @@ void ScoreRows(ScoreKind kind, const float* queries, int64_t count, const float*
 // Writes to index, which has room for n, those i with scores[i] <= threshold, ascending; returns how many.
 int64_t SelectAtMost(const float* scores, int64_t n, float threshold, int32_t* index);
 
+// The k-th smallest of n values, 1 <= k <= n, none of them NaN: by bisection over their bits, counting in
+// vectors, which no branch depends on. -0 counts as less than 0.
+float KthSmallest(const float* values, int64_t n, int64_t k);
+
 }  // namespace lowbit

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -80,6 +81,23 @@ TEST(RowScores, SelectsWhatIsWithinTheThreshold) {
         }
         EXPECT_EQ(index, expected) << NameOf(target) << ' ' << n << ' ' << threshold;
       }
+    }
+  }
+  SetTarget(before);
+}
+
+TEST(RowScores, FindsTheKthSmallest) {
+  const Target before = CurrentTarget();
+  for (const Target target : SupportedTargets()) {
+    SetTarget(target);
+    for (const int64_t n : {1, 2, 17, 300}) {
+      std::vector<float> values = Draws(n, 6), sorted;
+      for (size_t i = 0; i < values.size(); i += 3) values[i] = values[0];  // ties
+      if (n > 10) values[5] = INFINITY, values[7] = -INFINITY, values[8] = 0, values[10] = 3e38f;
+      sorted = values;
+      std::sort(sorted.begin(), sorted.end());
+      for (int64_t k = 1; k <= n; ++k)
+        EXPECT_EQ(KthSmallest(values.data(), n, k), sorted[static_cast<size_t>(k - 1)]) << n << ' ' << k;
     }
   }
   SetTarget(before);
