@@ -171,7 +171,9 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
       TileSums<Dot, kBits> sums;
       EachStream([&](auto s) LOWBIT_STEP {
         sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
-        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(unit_bias[1]) : ZeroInts());
+        // High() drops four bits of what is kept scaled.
+        constexpr int kUp = TileSums<Dot, kBits>::kScaled ? 16 : 1;
+        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
       });
       int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
       in_block -= in_unit;
