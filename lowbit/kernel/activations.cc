@@ -44,7 +44,8 @@ float QuantizeBlock(const float* x, int64_t cols, int8_t* codes, int32_t* sums, 
   // The sum is rounded in another order on every target, so it only says where to look closer.
   *outlier_count = 0;
   alignas(64) float inliers[kActivationBlock];
-  if (usable && most * static_cast<float>(cols) > 0.99f * kOutlierRatio * hn::GetLane(hn::SumOfLanes(d, total))) {
+  if (usable &&
+      most * static_cast<float>(cols) > 0.99f * kOutlierRatio * hn::GetLane(hn::SumOfLanes(d, total))) {
     *outlier_count = TakeOutliers(x, cols, inliers, outliers);
     if (*outlier_count > 0) {
       most = 0;
@@ -109,7 +110,8 @@ uint8_t TakeOutliers(const float* x, int64_t cols, float* inliers, Outlier* outl
     outliers[count++] = {.column = static_cast<int32_t>(at), .token = 0, .value = inliers[at]};
     inliers[at] = 0;
   }
-  std::sort(outliers, outliers + count, [](const Outlier& a, const Outlier& b) { return a.column < b.column; });
+  std::sort(outliers, outliers + count,
+            [](const Outlier& a, const Outlier& b) { return a.column < b.column; });
   return count;
 }
 

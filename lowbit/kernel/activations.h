@@ -21,7 +21,7 @@ namespace lowbit {
 
 inline constexpr int kActivationBlock = 128;
 inline constexpr int kMostOutliers = 4;
-inline constexpr float kOutlierRatio = 16;
+inline constexpr float kOutlierRatio = 10;
 
 // x[token, column], which the codes leave out.
 struct Outlier {
@@ -60,7 +60,7 @@ class QuantizedActivations {
   int64_t tokens_ = 0, cols_ = 0, padded_ = 0;
   Buffer<int8_t> codes_;
   Buffer<float> scales_;
-  Buffer<int32_t> sums_;  // level 0 of all tokens, then level 1, ...
+  Buffer<int32_t> sums_;      // level 0 of all tokens, then level 1, ...
   Buffer<Outlier> found_;     // kMostOutliers a block, block by block of each token
   Buffer<uint8_t> found_in_;  // how many of them are used
   Buffer<Outlier> outliers_;

@@ -20,8 +20,8 @@ using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations&
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, float* y, int64_t y_stride);
 
-// y[t, row] += x[t, c] w[row, c] over the outliers c of x in ascending order, for panels [panel, panel_end) and
-// tokens [begin, end).
+// y[t, row] += x[t, c] w[row, c] over the outliers c of x in ascending order, for panels [panel, panel_end)
+// and tokens [begin, end).
 using OutlierKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
 

@@ -44,8 +44,7 @@ float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t tok
 
 float WeightAt(const PackedMatrix& w, int64_t row, int64_t column) {
   uint8_t codes[kTileColumns];
-  const uint8_t* tiles =
-      w.bytes + w.layout.codes + row / kPanelRows * w.layout.tiles * 64 * w.format.bits;
+  const uint8_t* tiles = w.bytes + w.layout.codes + row / kPanelRows * w.layout.tiles * 64 * w.format.bits;
   RowOfTile(w.format.bits, tiles + column / kTileColumns * 64 * w.format.bits,
             static_cast<int>(row % kPanelRows), codes);
   const uint8_t code = codes[column % kTileColumns];

@@ -304,8 +304,8 @@ TEST(Activations, AColumnFarAboveTheOthersOfItsBlockIsLeftToFloats) {
         return std::pair(a.column, a.token) < std::pair(b.column, b.token);
       }));
       for (int64_t t = 0; t < tokens; ++t) {
-        const auto of_token =
-            std::count_if(q.outliers().begin(), q.outliers().end(), [&](const auto& o) { return o.token == t; });
+        const auto of_token = std::count_if(q.outliers().begin(), q.outliers().end(),
+                                            [&](const auto& o) { return o.token == t; });
         if (cols > 2) {
           EXPECT_EQ(of_token, std::min<int64_t>(t % 7, kMostOutliers)) << NameOf(target);
           // The largest go first; with five or six, those that are left set the scale.

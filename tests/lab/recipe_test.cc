@@ -79,12 +79,14 @@ TEST_F(Recipe, AWrongValueIsNamedBesideWhatWouldBeRight) {
   };
   for (const char* key : {"width", "layers", "heads", "kv_heads", "ffn", "context"}) {
     for (const char* value : {"0", "-4"}) {
-      ExpectRefusal(model(key, value), std::string("model.") + key + " is " + value + "; it must be at least 1");
+      ExpectRefusal(model(key, value),
+                    std::string("model.") + key + " is " + value + "; it must be at least 1");
     }
     ExpectRefusal(model(key, "\"x\""), std::string("model.") + key + " has the wrong type");
   }
   const auto train = [&](const std::string& line) { return kModel + kData + kTrain + line + "\n"; };
-  ExpectRefusal(kModel + kData + "[train]\nbatch_tokens = 0\n", "train.batch_tokens is 0; it must be at least 1");
+  ExpectRefusal(kModel + kData + "[train]\nbatch_tokens = 0\n",
+                "train.batch_tokens is 0; it must be at least 1");
   ExpectRefusal(kModel + kData + "[train]\nbatch_tokens = 100\n", "must be a multiple of the context 32");
   ExpectRefusal(train("steps = 0"), "train.steps is 0");
   ExpectRefusal(train("micro_tokens = 0"), "train.micro_tokens is 0");
