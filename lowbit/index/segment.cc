@@ -122,34 +122,32 @@ size_t Segment::EntryOf(int64_t row) const {
   return static_cast<size_t>(after - directory_.begin()) - 1;
 }
 
-void Segment::Check(std::span<const std::byte> bytes, uint64_t checksum, const char* what,
+void Segment::Check(const Extent& extent, uint64_t width, uint64_t checksum, const char* what, uint8_t bit,
                     size_t entry) const {
-  if (Checksum(bytes) == checksum) return;
-  Fail("{}: the {} of list {} in the segment at byte {} do not have their checksum: the file is damaged",
-       file_.name(), what, directory_[entry].list, table_.codes.offset);
+  if ((checked_[entry].load(std::memory_order_acquire) & bit) != 0) return;
+  const Stretch s = At(entry);
+  const auto bytes = file_.Bytes(extent).subspan(static_cast<uint64_t>(s.first) * width,
+                                                 static_cast<uint64_t>(s.count) * width);
+  if (Checksum(bytes) != checksum) {
+    Fail("{}: the {} of list {} in the segment at byte {} do not have their checksum: the file is damaged",
+         file_.name(), what, directory_[entry].list, table_.codes.offset);
+  }
+  checked_[entry].fetch_or(bit, std::memory_order_release);
+}
+
+void Segment::CheckIds(size_t entry) const {
+  Check(table_.ids, table_.id_bytes, directory_[entry].ids_checksum, "ids", 1, entry);
 }
 
 void Segment::CheckCodes(size_t entry) const {
-  if ((checked_[entry].load(std::memory_order_acquire) & 1) != 0) return;
-  const Stretch s = At(entry);
-  const auto first = static_cast<uint64_t>(s.first), count = static_cast<uint64_t>(s.count);
-  const auto part = [&](const Extent& extent, uint64_t width) {
-    return file_.Bytes(extent).subspan(first * width, count * width);
-  };
-  Check(part(table_.ids, table_.id_bytes), directory_[entry].ids_checksum, "ids", entry);
-  Check(part(table_.codes, static_cast<uint64_t>(bytes_.codes)), directory_[entry].codes_checksum, "codes",
+  CheckIds(entry);
+  Check(table_.codes, static_cast<uint64_t>(bytes_.codes), directory_[entry].codes_checksum, "codes", 2,
         entry);
-  checked_[entry].fetch_or(1, std::memory_order_release);
 }
 
 void Segment::CheckFine(size_t entry) const {
-  if ((checked_[entry].load(std::memory_order_acquire) & 2) != 0) return;
-  const Stretch s = At(entry);
-  const auto width = static_cast<uint64_t>(bytes_.fine);
-  Check(file_.Bytes(table_.fine)
-            .subspan(static_cast<uint64_t>(s.first) * width, static_cast<uint64_t>(s.count) * width),
-        directory_[entry].fine_checksum, "refining codes", entry);
-  checked_[entry].fetch_or(2, std::memory_order_release);
+  Check(table_.fine, static_cast<uint64_t>(bytes_.fine), directory_[entry].fine_checksum, "refining codes", 4,
+        entry);
 }
 
 void Segment::MarkRemoved(int64_t row) {

@@ -55,7 +55,9 @@ class Segment {
   const uint8_t* Codes(int64_t row) const { return codes_ + row * bytes_.codes; }
   const uint8_t* Fine(int64_t row) const { return fine_ + row * bytes_.fine; }
 
-  // Look at checksums that were not looked at yet. Throw Error.
+  // Look at checksums that were not looked at yet: of a list's ids, of its ids and codes, of its refining
+  // codes. Throw Error.
+  void CheckIds(size_t entry) const;
   void CheckCodes(size_t entry) const;
   void CheckFine(size_t entry) const;
 
@@ -72,7 +74,9 @@ class Segment {
     std::memcpy(&number, ids_ + row * static_cast<int64_t>(sizeof(T)), sizeof(T));
     return number;
   }
-  void Check(std::span<const std::byte> bytes, uint64_t checksum, const char* what, size_t entry) const;
+  // A list's part of an extent with `width` bytes a row; `bit` marks in checked_ what was looked at.
+  void Check(const Extent& extent, uint64_t width, uint64_t checksum, const char* what, uint8_t bit,
+             size_t entry) const;
 
   const IndexFile& file_;
   SegmentTable table_;
@@ -80,7 +84,7 @@ class Segment {
   std::vector<ListEntry> directory_;
   const std::byte* ids_;
   const uint8_t *codes_, *fine_;
-  std::unique_ptr<std::atomic<uint8_t>[]> checked_;  // bit 0: ids and codes, bit 1: fine
+  std::unique_ptr<std::atomic<uint8_t>[]> checked_;  // bits 1, 2, 4: ids, codes, fine
   std::vector<uint64_t> removed_;                    // a bit a row; empty when none is
 };
 

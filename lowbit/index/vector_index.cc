@@ -57,12 +57,12 @@ const std::vector<float>& VectorIndex::projected_centroids() const {
 
 std::vector<uint64_t> VectorIndex::Locate(std::span<const int64_t> ids) const {
   std::vector<uint64_t> places(ids.size(), kNowhere);
-  if (ids.empty()) return places;
+  if (ids.empty() || ids.front() >= file_.table().next_id) return places;
   const std::vector<Segment>& all = segments();
   for (size_t s = 0; s < all.size(); ++s) {
     const Segment& segment = all[s];
     for (size_t entry = 0; entry < segment.entries(); ++entry) {
-      segment.CheckCodes(entry);
+      segment.CheckIds(entry);
       // Ids ascend in a list, and in `ids`: the two are walked side by side where they overlap.
       const auto [first, count, _] = segment.At(entry);
       const int64_t least = segment.Id(first), most = segment.Id(first + count - 1);

@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "tests/index/vectors.h"
 
@@ -216,6 +218,42 @@ TEST_F(IndexFileTest, ReadersKeepTheirState) {
   EXPECT_NE(changed.Search({base.row(1), 1, 8}, {.k = 1, .nprobe = 2}, pool_).ids[0], 1);
   changed.Verify();
   EXPECT_EQ(VectorIndex(Path()).size(), 47);
+}
+
+TEST_F(IndexFileTest, ManyReadBesideOneWriter) {
+  const VectorSet base(200, 8, 13), more(10, 8, 14);
+  Build("IVF4,TQ4,Refine(SQ8)", base);
+  const VectorIndex shared(Path());  // first touched by several threads at once
+  const auto search = [&](const VectorIndex& index) {
+    ThreadPool pool(1);
+    return index.Search(more.view(), {.k = 10, .nprobe = 2}, pool);
+  };
+  const Neighbors expected = search(VectorIndex(Path()));
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0}, rounds{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 3; ++t) {
+    readers.emplace_back([&] {
+      int64_t size = 0;
+      do {
+        wrong += search(shared).ids != expected.ids;
+        const VectorIndex now(Path());  // whatever was committed last
+        now.Verify();
+        wrong += now.size() < size || now.size() % 10 != 0;
+        size = now.size();
+        ++rounds;
+      } while (!done);
+    });
+  }
+  IndexWriter writer(Path());
+  for (int i = 0; i < 8; ++i) {
+    if (i == 4) writer.Compact();
+    writer.Add(more.source(), {}, {}, pool_);
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(wrong, 0) << "of " << rounds << " rounds";
+  EXPECT_EQ(VectorIndex(Path()).size(), 280);
 }
 
 TEST_F(IndexFileTest, OtherFilesAreNoIndexes) {
