@@ -92,13 +92,17 @@ class IndexSearch {
     pool_.Run(count_, [&](int64_t q, int) {
       auto& candidates = results[static_cast<size_t>(q)];
       std::vector<uint8_t> codes(candidates.size() * static_cast<size_t>(fine.bytes()));
-      for (size_t i = 0; i < candidates.size(); ++i) {
-        const Segment& segment = segments_[candidates[i].place >> 32];
-        const auto row = static_cast<int64_t>(candidates[i].place & 0xffffffff);
+      std::vector<const uint8_t*> places;  // all over the file: asked for before they are read
+      for (const Candidate& candidate : candidates) {
+        const Segment& segment = segments_[candidate.place >> 32];
+        const auto row = static_cast<int64_t>(candidate.place & 0xffffffff);
         segment.CheckFine(segment.EntryOf(row));
-        std::copy(segment.Fine(row), segment.Fine(row) + fine.bytes(),
-                  codes.begin() + static_cast<int64_t>(i) * fine.bytes());
+        places.push_back(segment.Fine(row));
+        __builtin_prefetch(places.back());
       }
+      for (size_t i = 0; i < places.size(); ++i)
+        std::copy(places[i], places[i] + fine.bytes(),
+                  codes.begin() + static_cast<int64_t>(i) * fine.bytes());
       std::vector<float> projected(static_cast<size_t>(fine.projected_dim())), scores(candidates.size());
       fine.Project(own_.Row(q), projected.data());
       const float constant = 0;
