@@ -29,6 +29,7 @@ Action AddLimits(CLI::App& app, Common& common);
 Action AddReproduce(CLI::App& app, Common& common);
 Action AddReport(CLI::App& app, Common& common);
 Action AddExport(CLI::App& app, Common& common);
+Action AddIndex(CLI::App& app, Common& common);
 Action AddList(CLI::App& app, Common& common);
 
 // What the user typed, for the history of a file.

@@ -21,7 +21,8 @@ constexpr Row kFormats[] = {
     {"intB, intB-asym", "one scale a row"},
     {"q4_0 q4_1 q5_0 q5_1 q8_0", "GGUF blocks of 32, in kernel layout"},
     {"q2_k q3_k q4_k q5_k q6_k", "GGUF blocks of 256 with two levels of scales, in kernel layout"},
-    {"ALPHABET-gN ...", "tables of levels (list alphabets): e2m1-g32, mxfp4, nvfp4, nf4-g64, apot4-g64, ternary-g64"},
+    {"ALPHABET-gN ...",
+     "tables of levels (list alphabets): e2m1-g32, mxfp4, nvfp4, nf4-g64, apot4-g64, ternary-g64"},
     {"f32 f16 bf16", "not quantized"},
 };
 // The grammar of lowbit/format/scalar_format.h: what `lowbit limits` measures.
@@ -73,6 +74,20 @@ constexpr Row kCodes[] = {
     {"qjl", "the signs of a Gaussian sketch"},
 };
 
+// The grammar of lowbit/index/index_spec.h: what `lowbit index build --spec` takes.
+constexpr Row kIndexes[] = {
+    {"CODEC", "flat: every vector is looked at"},
+    {"IVFn,CODEC", "inverted file: n lists by k-means, of which a query visits the nearest (--nprobe)"},
+    {"...,Refine(CODEC), ...,RerankCODEC", "a second, finer code that ranks the best candidates again"},
+    {"Flat F16", "codecs: the vectors as f32 or f16"},
+    {"SQ1 ... SQ8", "codecs: each dimension on a uniform grid"},
+    {"PQmxb RQmxb",
+     "codecs: product and residual quantizers, m codes of b bits (8 when left out): PQ32x8, RQ4x8"},
+    {"TQ1 ... TQ4, RaBitQ1 ... 8, Trellis1 ... 4, QJL",
+     "codecs: list codes, with all their suffixes (TQ4-rescaled)"},
+    {"HNSW", "graph indexes: not yet"},
+};
+
 struct Section {
   const char* name;
   std::span<const Row> rows;
@@ -80,7 +95,8 @@ struct Section {
 
 int Run(const std::string& what, const Common& common) {
   const Section sections[] = {{"formats", kFormats},   {"alphabets", kAlphabets}, {"methods", kMethods},
-                              {"families", kFamilies}, {"caches", kCaches},       {"codes", kCodes}};
+                              {"families", kFamilies}, {"caches", kCaches},       {"codes", kCodes},
+                              {"indexes", kIndexes}};
   nlohmann::json json = nlohmann::json::object();
   bool known = what.empty() || what == "kernels";
   for (const Section& section : sections) {
@@ -96,8 +112,9 @@ int Run(const std::string& what, const Common& common) {
     fmt::print("{}\n", table.ToText());
   }
   if (!known)
-    FailUsage("\"{}\" is not a list; known: formats, alphabets, methods, families, caches, codes, kernels",
-              what);
+    FailUsage(
+        "\"{}\" is not a list; known: formats, alphabets, methods, families, caches, codes, indexes, kernels",
+        what);
   if (what.empty() || what == "kernels") {
     if (common.json) {
       json["kernels"] = {{"target", KernelTargetName()}};
@@ -115,7 +132,7 @@ Action AddList(CLI::App& app, Common& common) {
   auto what = std::make_shared<std::string>();
   app.add_option(
       "WHAT", *what,
-      "formats, alphabets, methods, families, caches, codes (of vectors) or kernels (default: all)");
+      "formats, alphabets, methods, families, caches, codes (of vectors), indexes or kernels (default: all)");
   return [what, &common] { return Run(*what, common); };
 }
 

@@ -44,7 +44,8 @@ int Run(int argc, char** argv) {
   add("limits", "Number formats beside the rate-distortion bound", AddLimits);
   add("reproduce", "Measure the claims of a published system", AddReproduce);
   add("report", "One HTML page from what other commands printed with --json", AddReport);
-  add("list", "Formats, methods, kernels, model families, vector codes", AddList);
+  add("index", "Build, change and search indexes of vectors", AddIndex);
+  add("list", "Formats, methods, kernels, model families, vector codes, indexes", AddList);
   app.add_subcommand("train", "Train a model from a recipe (needs the laboratory: libtorch)");
   if (argc > 1 && argv[1][0] != '-') {
     std::string known;

@@ -31,11 +31,16 @@ struct Outcome {
   bool holds() const;
 };
 
+// The first folder of `data`, by name, that holds a language model and its tokenizer. Throws Error when there
+// is none.
+std::filesystem::path FirstModel(const std::filesystem::path& data);
+
 using System = std::function<Outcome(const Options&, ThreadPool&)>;
 // The systems whose claims can be measured, by name.
 const std::vector<std::pair<std::string, System>>& Systems();
 
 Outcome ReproduceGptq(const Options& options, ThreadPool& pool);
+Outcome ReproducePvq(const Options& options, ThreadPool& pool);
 Outcome ReproduceTurboQuant(const Options& options, ThreadPool& pool);
 
 }  // namespace lowbit::reproduce

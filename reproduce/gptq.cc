@@ -22,19 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path FirstModel(const fs::path& data) {
-  std::vector<fs::path> folders;
-  if (!fs::is_directory(data)) Fail("--data {}: no such folder", data.string());
-  for (const auto& entry : fs::directory_iterator(data)) {
-    if (fs::exists(entry.path() / "config.json") && fs::exists(entry.path() / "tokenizer.json"))
-      folders.push_back(entry.path());
-  }
-  std::sort(folders.begin(), folders.end());
-  if (folders.empty())
-    Fail("--data {}: no item holds a language model (config.json and tokenizer.json)", data.string());
-  return folders.front();
-}
-
 struct Quality {
   double excess = 0;  // perplexity over the float model's
   double kl = 0;

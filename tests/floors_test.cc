@@ -19,8 +19,9 @@ namespace fs = std::filesystem;
 // Lowest first. The one list: a new room is entered here, above everything it stands on.
 const std::vector<std::string> kFloors = {
     "lowbit/base", "lowbit/io", "lowbit/format", "lowbit/kernel", "lowbit/transform", "lowbit/coding",
-    "lowbit/quantize", "lowbit/graph", "lowbit/network", "lowbit/text", "lowbit/model", "lowbit/runtime",
-    "lowbit/calibrate", "lowbit/method", "lowbit/pipeline", "lowbit/metric", "lowbit/report",
+    "lowbit/quantize", "lowbit/index", "lowbit/graph", "lowbit/network", "lowbit/text", "lowbit/model",
+    "lowbit/runtime", "lowbit/calibrate", "lowbit/method", "lowbit/pipeline", "lowbit/metric",
+    "lowbit/report",
     // The laboratory. `lab` is lab/torch.h, the precompiled header.
     "lab", "lab/sentencepiece", "lab/autograd", "lab/train", "lab/data", "lab/objective", "lab/method",
     "lab/search", "lab/command",

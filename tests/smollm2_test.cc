@@ -169,7 +169,7 @@ TEST_F(SmolLm2, ScoresAreThoseOfTransformers) {
   ASSERT_EQ(scored, nats.size());
   const auto n = static_cast<double>(scored);
   EXPECT_NEAR(exact_sum / n, reference / n, 1e-4);
-  EXPECT_NEAR(packed_sum / n, reference / n, 1.5e-2);  // activations rounded to int8
+  EXPECT_NEAR(packed_sum / n, reference / n, 3e-3);  // activations rounded to int8: 0.3 % of perplexity
   EXPECT_GE(same + 1, tokens.size());  // a near tie may fall the other way
 }
 

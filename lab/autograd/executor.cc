@@ -72,7 +72,9 @@ torch::Tensor Executor::Attention(const Node& node, const torch::Tensor& q, cons
   const int64_t batch = q.size(0), length = q.size(1);
   const int64_t heads = node.Int("heads"), kv = node.Int("kv_heads"), size = node.Int("head_size");
   const int64_t window = node.Int("window"), group = heads / kv, rope = node.Int("rope", -1);
-  torch::Tensor queries = q.view({batch, length, heads, size}), keys = k.view({batch, length, kv, size});
+  // Norms of queries and keys leave them in f32.
+  torch::Tensor queries = q.to(v.scalar_type()).view({batch, length, heads, size});
+  torch::Tensor keys = k.to(v.scalar_type()).view({batch, length, kv, size});
   if (rope >= 0) {
     auto [cos, sin] = Angles(graph_.ropes[rope], length, q.device());
     queries = Rotate(queries, cos, sin);

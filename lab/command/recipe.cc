@@ -2,12 +2,16 @@
 
 #include <toml++/toml.h>
 
+#include <algorithm>
+#include <limits>
 #include <set>
 
 #include "lowbit/base/error.h"
 
 namespace lowbit::lab {
 namespace {
+
+constexpr double kAny = std::numeric_limits<double>::infinity();
 
 // One table of the recipe; remembers which keys were asked for, so that a misspelt one is not ignored.
 class Section {
@@ -24,6 +28,22 @@ class Section {
     const auto value = table_->get(key)->value<T>();
     if (!value) Fail("{}: {}.{} has the wrong type", path_, name_, key);
     into = *value;
+  }
+
+  // A number in [low, high].
+  template <typename T>
+  void Read(const std::string& key, T& into, double low, double high) {
+    Read(key, into);
+    const auto number = static_cast<double>(into);
+    if (number >= low && number <= high) return;
+    if (high == kAny) Fail("{}: {}.{} is {}; it must be at least {}", path_, name_, key, into, low);
+    Fail("{}: {}.{} is {}; it must lie in [{}, {}]", path_, name_, key, into, low, high);
+  }
+  // One of the names.
+  void Read(const std::string& key, std::string& into, const std::vector<std::string>& names) {
+    Read(key, into);
+    if (std::find(names.begin(), names.end(), into) == names.end())
+      Fail("{}: {}.{} is '{}'; known are {}", path_, name_, key, into, fmt::join(names, ", "));
   }
 
   const toml::array* Array(const std::string& key) {
@@ -50,32 +70,28 @@ class Section {
   std::set<std::string> known_;
 };
 
-void ReadModel(const std::string& path, Section section, LlamaConfig& model) {
-  section.Read("family", model.family);
-  section.Read("width", model.width);
-  section.Read("layers", model.layers);
-  section.Read("heads", model.heads);
-  section.Read("kv_heads", model.kv_heads);
-  section.Read("head_size", model.head_size);
-  section.Read("ffn", model.ffn);
-  section.Read("context", model.context);
-  section.Read("norm_eps", model.norm_eps);
-  section.Read("rope_theta", model.rope.theta);
+void ReadModel(Section section, LlamaConfig& model) {
+  section.Read("family", model.family, {"llama", "mistral", "qwen2", "qwen3"});
+  section.Read("width", model.width, 1, kAny);
+  section.Read("layers", model.layers, 1, kAny);
+  section.Read("heads", model.heads, 1, kAny);
+  section.Read("kv_heads", model.kv_heads, 1, kAny);
+  section.Read("head_size", model.head_size, 0, kAny);
+  section.Read("ffn", model.ffn, 1, kAny);
+  section.Read("context", model.context, 1, kAny);
+  section.Read("norm_eps", model.norm_eps, 0, kAny);
+  section.Read("rope_theta", model.rope.theta, 1, kAny);
   section.Read("tied", model.tied);
   section.Finish();
-  const std::set<std::string> families = {"llama", "mistral", "qwen2", "qwen3"};
-  if (!families.contains(model.family)) {
-    Fail("{}: model.family is '{}'; known are {}", path, model.family, fmt::join(families, ", "));
-  }
   model.qkv_bias = model.family == "qwen2";
   model.qk_norm = model.family == "qwen3";
-  if (model.head_size == 0 && model.heads > 0) model.head_size = model.width / model.heads;
+  if (model.head_size == 0) model.head_size = model.width / model.heads;
 }
 
 void ReadData(const std::string& path, Section section, TrainRecipe& recipe) {
   section.Read("item", recipe.item);
   section.Read("extension", recipe.corpus.extension);
-  section.Read("heldout_share", recipe.corpus.heldout_share);
+  section.Read("heldout_share", recipe.corpus.heldout_share, 0, 1);
   if (const toml::array* passages = section.Array("heldout")) {
     for (const toml::node& node : *passages) {
       const toml::table* table = node.as_table();
@@ -93,40 +109,39 @@ void ReadTraining(const std::string& path, Section section, TrainRecipe& recipe)
   NextTokenOptions& objective = recipe.objective;
   int64_t batch_tokens = 8192, seed = 0;
   std::string shape = "linear", rule = "muon", precision = "bf16";
-  section.Read("seed", seed);
-  section.Read("steps", recipe.steps);
-  section.Read("evaluate_every", recipe.evaluate_every);
-  section.Read("batch_tokens", batch_tokens);
-  section.Read("micro_tokens", objective.micro_tokens);
-  section.Read("short_length", recipe.windows.short_length);
-  section.Read("short_until", recipe.windows.short_until);
-  section.Read("rate", objective.rate.peak);
-  section.Read("warmup", objective.rate.warmup);
-  section.Read("hold", objective.rate.hold);
-  section.Read("floor", objective.rate.floor);
-  section.Read("schedule", shape);
-  section.Read("optimizer", rule);
-  section.Read("decay", objective.decay);
-  section.Read("beta1", objective.optimizer.beta1);
-  section.Read("beta2", objective.optimizer.beta2);
-  section.Read("momentum", objective.optimizer.momentum);
-  section.Read("clip", objective.optimizer.clip);
-  section.Read("average", objective.average);
-  section.Read("precision", precision);
+  section.Read("seed", seed, 0, kAny);
+  section.Read("steps", recipe.steps, 1, kAny);
+  section.Read("evaluate_every", recipe.evaluate_every, 0, kAny);
+  section.Read("batch_tokens", batch_tokens, 1, kAny);
+  section.Read("micro_tokens", objective.micro_tokens, 1, kAny);
+  section.Read("short_length", recipe.windows.short_length, 0, kAny);
+  section.Read("short_until", recipe.windows.short_until, 0, 1);
+  section.Read("rate", objective.rate.peak, 0, kAny);
+  section.Read("warmup", objective.rate.warmup, 0, 1);
+  section.Read("hold", objective.rate.hold, 0, 1);
+  section.Read("floor", objective.rate.floor, 0, 1);
+  section.Read("schedule", shape, {"constant", "cosine", "linear"});
+  section.Read("optimizer", rule, {"muon", "adamw"});
+  section.Read("decay", objective.decay, 0, kAny);
+  section.Read("beta1", objective.optimizer.beta1, 0, 1);
+  section.Read("beta2", objective.optimizer.beta2, 0, 1);
+  section.Read("momentum", objective.optimizer.momentum, 0, 1);
+  section.Read("clip", objective.optimizer.clip, 0, kAny);
+  section.Read("average", objective.average, 0, 1);
+  section.Read("precision", precision, {"bf16", "f32"});
   section.Finish();
   objective.rate.shape = ShapeFromName(shape);
-  if (rule != "muon" && rule != "adamw")
-    Fail("{}: train.optimizer is '{}'; known are muon, adamw", path, rule);
   objective.rule = rule == "muon" ? Rule::kMuon : Rule::kAdamW;
-  if (precision != "bf16" && precision != "f32")
-    Fail("{}: train.precision is '{}'; known are bf16, f32", path, precision);
   objective.precision = precision == "bf16" ? Precision::kBFloat16 : Precision::kFloat32;
   recipe.windows.block = recipe.model.context;
   if (batch_tokens < recipe.model.context || batch_tokens % recipe.model.context != 0) {
     Fail("{}: train.batch_tokens {} must be a multiple of the context {}", path, batch_tokens,
          recipe.model.context);
   }
-  if (recipe.steps < 1) Fail("{}: train.steps must be positive", path);
+  if (recipe.windows.short_length > 0 && recipe.model.context % recipe.windows.short_length != 0) {
+    Fail("{}: train.short_length {} must divide the context {}", path, recipe.windows.short_length,
+         recipe.model.context);
+  }
   recipe.windows.blocks = batch_tokens / recipe.model.context;
   recipe.seed = static_cast<uint64_t>(seed);
 }
@@ -148,10 +163,10 @@ TrainRecipe ReadTrainRecipe(const std::filesystem::path& path) {
     }
   }
   TrainRecipe recipe;
-  ReadModel(path.string(), {path, root, "model"}, recipe.model);
+  ReadModel({path, root, "model"}, recipe.model);
   Section tokenizer(path, root, "tokenizer");
-  tokenizer.Read("vocab", recipe.tokenizer.vocab);
-  tokenizer.Read("character_coverage", recipe.tokenizer.character_coverage);
+  tokenizer.Read("vocab", recipe.tokenizer.vocab, 1, kAny);
+  tokenizer.Read("character_coverage", recipe.tokenizer.character_coverage, 0, 1);
   tokenizer.Finish();
   recipe.model.vocab = recipe.tokenizer.vocab;
   ReadData(path.string(), {path, root, "data"}, recipe);

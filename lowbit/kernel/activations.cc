@@ -4,6 +4,14 @@
 #include <cmath>
 #include <limits>
 
+namespace lowbit {
+
+// Copies the block x to `inliers` with zeros for its outliers, which it lists in the order of their columns
+// (`column` counted in the block, `token` left alone). Returns their number.
+uint8_t TakeOutliers(const float* x, int64_t cols, float* inliers, Outlier* outliers);
+
+}  // namespace lowbit
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/activations.cc"
 #include "lowbit/kernel/simd.h"
@@ -13,22 +21,38 @@ namespace lowbit {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One block of 128 columns: codes and the sums of each 16. Returns the scale.
-float QuantizeBlock(const float* x, int8_t* codes, int32_t* sums) {
+// One block of 128 columns, padded with zeros from `cols` on: codes, the sums of each 16 and the outliers, in
+// the order of their columns. Returns the scale.
+float QuantizeBlock(const float* x, int64_t cols, int8_t* codes, int32_t* sums, Outlier* outliers,
+                    uint8_t* outlier_count) {
   const hn::CappedTag<float, 16> d;
   const hn::RebindToSigned<decltype(d)> di;
   const hn::Rebind<int8_t, decltype(d)> small;
   constexpr int kStep = static_cast<int>(hn::MaxLanes(d));
   auto largest = hn::Zero(d);
+  auto total = hn::Zero(d);
   auto wrong = hn::Zero(d);  // NaN once x has a NaN or an infinity: x - x
   for (int c = 0; c < kActivationBlock; c += kStep) {
     const auto v = hn::LoadU(d, x + c);
     largest = hn::Max(largest, hn::Abs(v));
+    total = hn::Add(total, hn::Abs(v));
     wrong = hn::Add(wrong, hn::Sub(v, v));
   }
-  const float most = hn::GetLane(hn::MaxOfLanes(d, largest));
+  float most = hn::GetLane(hn::MaxOfLanes(d, largest));
   const float poison = hn::GetLane(hn::SumOfLanes(d, wrong));
   const bool usable = poison == 0.0f && most > 0.0f;
+  // The sum is rounded in another order on every target, so it only says where to look closer.
+  *outlier_count = 0;
+  alignas(64) float inliers[kActivationBlock];
+  if (usable &&
+      most * static_cast<float>(cols) > 0.99f * kOutlierRatio * hn::GetLane(hn::SumOfLanes(d, total))) {
+    *outlier_count = TakeOutliers(x, cols, inliers, outliers);
+    if (*outlier_count > 0) {
+      most = 0;
+      for (int c = 0; c < kActivationBlock; ++c) most = std::max(most, std::abs(inliers[c]));
+      x = inliers;
+    }
+  }
   // Below 2^-118 the inverse would overflow; such a block is zero for every purpose.
   const float inverse = usable && most > 0x1p-118f ? 127.0f / most : 0.0f;
   const auto factor = hn::Set(d, inverse);
@@ -46,15 +70,18 @@ float QuantizeBlock(const float* x, int8_t* codes, int32_t* sums) {
   return inverse == 0.0f ? 0.0f : most / 127.0f;
 }
 
-void QuantizeRow(const float* x, int64_t cols, int8_t* codes, float* scales, int32_t* sums) {
+void QuantizeRow(const float* x, int64_t cols, int8_t* codes, float* scales, int32_t* sums, Outlier* outliers,
+                 uint8_t* outlier_counts) {
   const int64_t whole = cols / kActivationBlock;
   for (int64_t b = 0; b < whole; ++b) {
-    scales[b] = QuantizeBlock(x + b * kActivationBlock, codes + b * kActivationBlock, sums + b * 8);
+    scales[b] = QuantizeBlock(x + b * kActivationBlock, kActivationBlock, codes + b * kActivationBlock,
+                              sums + b * 8, outliers + b * kMostOutliers, outlier_counts + b);
   }
   if (const int64_t rest = cols % kActivationBlock; rest != 0) {
     float padded[kActivationBlock] = {};
     std::copy_n(x + whole * kActivationBlock, rest, padded);
-    scales[whole] = QuantizeBlock(padded, codes + whole * kActivationBlock, sums + whole * 8);
+    scales[whole] = QuantizeBlock(padded, rest, codes + whole * kActivationBlock, sums + whole * 8,
+                                  outliers + whole * kMostOutliers, outlier_counts + whole);
   }
 }
 
@@ -67,6 +94,27 @@ namespace lowbit {
 
 HWY_EXPORT(QuantizeRow);
 
+uint8_t TakeOutliers(const float* x, int64_t cols, float* inliers, Outlier* outliers) {
+  std::copy_n(x, kActivationBlock, inliers);
+  double left = 0;
+  for (int64_t c = 0; c < cols; ++c) left += std::abs(x[c]);
+  uint8_t count = 0;
+  while (count < kMostOutliers && count + 1 < cols) {
+    int64_t at = 0;
+    for (int64_t c = 1; c < cols; ++c) {
+      if (std::abs(inliers[c]) > std::abs(inliers[at])) at = c;
+    }
+    const double largest = std::abs(inliers[at]);
+    left -= largest;
+    if (!(largest * static_cast<double>(cols - count - 1) > kOutlierRatio * std::max(left, 0.0))) break;
+    outliers[count++] = {.column = static_cast<int32_t>(at), .token = 0, .value = inliers[at]};
+    inliers[at] = 0;
+  }
+  std::sort(outliers, outliers + count,
+            [](const Outlier& a, const Outlier& b) { return a.column < b.column; });
+  return count;
+}
+
 void QuantizedActivations::Quantize(const float* x, int64_t tokens, int64_t cols, int64_t stride,
                                     ThreadPool& pool) {
   tokens_ = tokens;
@@ -76,6 +124,8 @@ void QuantizedActivations::Quantize(const float* x, int64_t tokens, int64_t cols
   codes_.Reserve(static_cast<size_t>(tokens * padded_));
   scales_.Reserve(static_cast<size_t>(tokens * blocks));
   sums_.Reserve(static_cast<size_t>(tokens * blocks * 15));
+  found_.Reserve(static_cast<size_t>(tokens * blocks * kMostOutliers));
+  found_in_.Reserve(static_cast<size_t>(tokens * blocks));
   const auto quantize_row = LOWBIT_KERNEL(QuantizeRow);
   // A handful of rows is faster than waking a thread.
   constexpr int64_t kRowsOfTask = 4;
@@ -84,7 +134,8 @@ void QuantizedActivations::Quantize(const float* x, int64_t tokens, int64_t cols
     const int64_t end = std::min(tokens, (task + 1) * kRowsOfTask);
     for (int64_t t = task * kRowsOfTask; t < end; ++t) {
       auto* fine = const_cast<int32_t*>(sums(0, t));
-      quantize_row(x + t * stride, cols, codes_.data() + t * padded_, scales_.data() + t * blocks, fine);
+      quantize_row(x + t * stride, cols, codes_.data() + t * padded_, scales_.data() + t * blocks, fine,
+                   found_.data() + t * blocks * kMostOutliers, found_in_.data() + t * blocks);
       for (int level = 1; level < 4; ++level) {
         auto* coarse = const_cast<int32_t*>(sums(level, t));
         for (int64_t u = 0; u < blocks * 8 >> level; ++u) coarse[u] = fine[2 * u] + fine[2 * u + 1];
@@ -92,6 +143,31 @@ void QuantizedActivations::Quantize(const float* x, int64_t tokens, int64_t cols
       }
     }
   });
+  CollectOutliers();
+}
+
+// A counting sort: tokens come in order, so each column's do.
+void QuantizedActivations::CollectOutliers() {
+  const int64_t blocks = padded_ / kActivationBlock;
+  outlier_count_ = 0;
+  for (int64_t i = 0; i < tokens_ * blocks; ++i) outlier_count_ += found_in_[i];
+  if (outlier_count_ == 0) return;
+  outliers_.Reserve(outlier_count_);
+  first_of_column_.Reserve(static_cast<size_t>(padded_) + 1);
+  std::fill_n(first_of_column_.data(), padded_ + 1, 0);
+  const auto each = [&](auto&& visit) {
+    for (int64_t i = 0; i < tokens_ * blocks; ++i) {
+      for (int k = 0; k < found_in_[i]; ++k) {
+        Outlier outlier = found_[i * kMostOutliers + k];
+        outlier.token = static_cast<int32_t>(i / blocks);
+        outlier.column += static_cast<int32_t>(i % blocks * kActivationBlock);
+        visit(outlier);
+      }
+    }
+  };
+  each([&](const Outlier& o) { ++first_of_column_[o.column + 1]; });
+  for (int64_t c = 0; c < padded_; ++c) first_of_column_[c + 1] += first_of_column_[c];
+  each([&](const Outlier& o) { outliers_[first_of_column_[o.column]++] = o; });
 }
 
 }  // namespace lowbit

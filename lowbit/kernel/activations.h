@@ -2,11 +2,17 @@
 //
 // Each token's row of K columns is cut into blocks of 128; a block has one f32 scale s = max|x| / 127 and
 // codes q = round(x / s) in [-127, 127], ties to even. 128 is the widest the engine allows: the scale is then
-// applied once for every 32 byte dots of a lane, and an outlier still spoils only its own block. (A scale for
-// every 32 columns would cost one more multiplication for every 8 dots.)
+// applied once for every 32 byte dots of a lane. (A scale for every 32 columns would cost one more
+// multiplication for every 8 dots.)
+//
+// Outliers: a column far above the others of its block would leave them few codes. It gets code 0, stays out
+// of the maximum, and is multiplied in f32 (matmul.h). Columns are taken from the largest on, at most
+// kMostOutliers of a block, as long as |x| > kOutlierRatio * (the mean of |x| over the columns that are
+// left); the same idea as in LLM.int8() (Dettmers et al. 2022), but for each token and block.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/thread_pool.h"
@@ -14,6 +20,14 @@
 namespace lowbit {
 
 inline constexpr int kActivationBlock = 128;
+inline constexpr int kMostOutliers = 4;
+inline constexpr float kOutlierRatio = 10;
+
+// x[token, column], which the codes leave out.
+struct Outlier {
+  int32_t column, token;
+  float value;
+};
 
 // T rows of K columns in codes. Memory grows to the largest T x K seen and is then reused: the token loop
 // allocates nothing.
@@ -37,12 +51,21 @@ class QuantizedActivations {
     const int64_t units = padded_ / 16;
     return sums_.data() + (2 * units - (2 * units >> level)) * tokens_ + token * (units >> level);
   }
+  // Ordered by column, then by token.
+  std::span<const Outlier> outliers() const { return {outliers_.data(), outlier_count_}; }
 
  private:
+  void CollectOutliers();
+
   int64_t tokens_ = 0, cols_ = 0, padded_ = 0;
   Buffer<int8_t> codes_;
   Buffer<float> scales_;
-  Buffer<int32_t> sums_;  // level 0 of all tokens, then level 1, ...
+  Buffer<int32_t> sums_;      // level 0 of all tokens, then level 1, ...
+  Buffer<Outlier> found_;     // kMostOutliers a block, block by block of each token
+  Buffer<uint8_t> found_in_;  // how many of them are used
+  Buffer<Outlier> outliers_;
+  Buffer<uint32_t> first_of_column_;
+  size_t outlier_count_ = 0;
 };
 
 }  // namespace lowbit

@@ -142,6 +142,15 @@ struct PlainDot {
   };
 };
 
+// PairDot needs to know how large codes can be: here bytes below 2^kWidth, however many bits they are stored
+// in.
+template <class Dot, int kWidth>
+struct OfWidth {
+  static constexpr bool kScaled = false;
+  template <int kBits, int kQuads>
+  using Sum = typename Dot::template Sum<kWidth, kQuads>;
+};
+
 #endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE

@@ -74,7 +74,7 @@ HWY_INLINE void Step(const Ints* cost, const int32_t* before, int32_t* after) {
 // y (steps, kRings) -> codes (steps, kRings), the plane of one bit included. sums: (steps + 1, states,
 // kRings) of room, at least 2 kSettle + 1 of them.
 template <int kBits>
-void Search(const Alphabet& alphabet, const float* y, int64_t steps, uint8_t* codes, int32_t* sums) {
+void Search(const CodeAlphabet& alphabet, const float* y, int64_t steps, uint8_t* codes, int32_t* sums) {
   constexpr int kStates = 1 << (8 - kBits), kMask = kStates - 1;
   const DI di;
   const DF df;
@@ -152,7 +152,7 @@ void Search(const Alphabet& alphabet, const float* y, int64_t steps, uint8_t* co
   }
 }
 
-void SearchRings(const Alphabet& alphabet, const float* y, int64_t steps, uint8_t* codes, int32_t* sums) {
+void SearchRings(const CodeAlphabet& alphabet, const float* y, int64_t steps, uint8_t* codes, int32_t* sums) {
   if (alphabet.bits == 1) return Search<1>(alphabet, y, steps, codes, sums);
   if (alphabet.bits == 4) return Search<4>(alphabet, y, steps, codes, sums);
   Search<2>(alphabet, y, steps, codes, sums);
@@ -265,7 +265,7 @@ HWY_EXPORT(SearchRings);
 HWY_EXPORT(RankPack);
 HWY_EXPORT(Squares);
 
-void TrellisEncode(const Alphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes) {
+void TrellisEncode(const CodeAlphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes) {
   const int width = alphabet.bits == 3 ? 2 : alphabet.bits;
   const int64_t steps = blocks * kCodeBlock;
   int coordinate[kCodeBlock];

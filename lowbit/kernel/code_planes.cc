@@ -72,7 +72,7 @@ void UnpackCodes(int bits, const uint8_t* packed, int64_t blocks, uint8_t* codes
   }
 }
 
-void DecodeLevels(const Alphabet& alphabet, const uint8_t* packed, int64_t blocks, uint8_t* levels) {
+void DecodeLevels(const CodeAlphabet& alphabet, const uint8_t* packed, int64_t blocks, uint8_t* levels) {
   const int bits = alphabet.bits;
   UnpackCodes(bits, packed, blocks, levels);
   if (!alphabet.trellis) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -15,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
-void Scan(const Alphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+void Scan(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
           const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
   const int64_t width = blocks * kCodeBlock;
   std::vector<uint8_t> levels(static_cast<size_t>(width));
@@ -27,6 +28,12 @@ void Scan(const Alphabet& alphabet, const int8_t* query, int64_t queries, int64_
       sums[r * n + i] = sum;
     }
   }
+}
+
+void Decode(const CodeAlphabet& alphabet, int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n,
+            uint8_t* levels) {
+  for (int64_t i = 0; i < n; ++i)
+    DecodeLevels(alphabet, packed + i * stride, blocks, levels + i * blocks * kCodeBlock);
 }
 
 #else
@@ -206,6 +213,22 @@ HWY_INLINE Ints Accumulate(Ints sum, Bytes level, hn::Vec<DS> q) {
   return hn::Add(sum, hn::Add(hn::Add(high, high), Products(Mask(level, 1), q)));
 }
 
+template <int kBits, bool kTrellis>
+void DecodeWith(const Tables& tables, int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n,
+                uint8_t* levels) {
+  const DB db;
+  for (int64_t i = 0; i < n; ++i) {
+    const uint8_t* row = packed + i * stride;
+    for (int64_t b = 0; b < blocks; ++b, levels += kCodeBlock) {
+      const uint8_t* at = row + b * 4 * kBits;
+      const uint8_t* next = b + 1 < blocks ? at + 4 * kBits : row;
+      LOWBIT_PARTS(part) {
+        hn::StoreU(Levels<kBits, kTrellis>(tables, at, next, part), db, levels + part * kPartBytes);
+      }
+    }
+  }
+}
+
 // One query against kRows codes at a time.
 template <int kBits, bool kTrellis, int kRows>
 HWY_INLINE void ScanFew(const Tables& tables, const int8_t* query, int64_t blocks, const uint8_t* packed,
@@ -254,22 +277,11 @@ void ScanWith(const Tables& tables, const int8_t* query, int64_t queries, int64_
   const int64_t width = blocks * kCodeBlock, four = queries / 4 * 4;
   if (four > 0) {
     // Rows are decoded once, into what the first cache level holds, for all queries.
-    const DB db;
     const int64_t run = std::max<int64_t>(1, 16384 / width);
     std::vector<uint8_t> levels(static_cast<size_t>(run * width));
     for (int64_t i = 0; i < n; i += run) {
       const int64_t count = std::min(run, n - i);
-      for (int64_t k = 0; k < count; ++k) {
-        const uint8_t* row = packed + (i + k) * stride;
-        for (int64_t b = 0; b < blocks; ++b) {
-          const uint8_t* at = row + b * 4 * kBits;
-          const uint8_t* next = b + 1 < blocks ? at + 4 * kBits : row;
-          LOWBIT_PARTS(part) {
-            hn::StoreU(Levels<kBits, kTrellis>(tables, at, next, part), db,
-                       levels.data() + k * width + b * kCodeBlock + part * kPartBytes);
-          }
-        }
-      }
+      DecodeWith<kBits, kTrellis>(tables, blocks, packed + i * stride, stride, count, levels.data());
       for (int64_t r = 0; r < four; r += 4)
         DotFour<kBits>(query + r * width, width, levels.data(), count, sums + r * n + i, n);
     }
@@ -284,30 +296,54 @@ void ScanWith(const Tables& tables, const int8_t* query, int64_t queries, int64_
   }
 }
 
-void Scan(const Alphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
-          const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
+HWY_INLINE Tables TablesOf(const CodeAlphabet& alphabet) {
   const DB db;
-  const Tables tables = {hn::LoadDup128(db, alphabet.table.data()),
-                         hn::LoadDup128(db, alphabet.table.data() + 16)};
-  const auto scan = [&](auto f) { f(tables, query, queries, blocks, packed, stride, n, sums); };
+  return {hn::LoadDup128(db, alphabet.table.data()), hn::LoadDup128(db, alphabet.table.data() + 16)};
+}
+
+// f(bits, trellis) with both as compile-time constants.
+template <class F>
+void Dispatch(const CodeAlphabet& alphabet, F f) {
+  const auto of_width = [&](auto bits) {
+    if constexpr (bits <= 4) {
+      if (alphabet.trellis) return f(bits, std::true_type());
+    }
+    f(bits, std::false_type());
+  };
   switch (alphabet.bits) {
     case 1:
-      return scan(alphabet.trellis ? ScanWith<1, true> : ScanWith<1, false>);
+      return of_width(std::integral_constant<int, 1>());
     case 2:
-      return scan(alphabet.trellis ? ScanWith<2, true> : ScanWith<2, false>);
+      return of_width(std::integral_constant<int, 2>());
     case 3:
-      return scan(alphabet.trellis ? ScanWith<3, true> : ScanWith<3, false>);
+      return of_width(std::integral_constant<int, 3>());
     case 4:
-      return scan(alphabet.trellis ? ScanWith<4, true> : ScanWith<4, false>);
+      return of_width(std::integral_constant<int, 4>());
     case 5:
-      return scan(ScanWith<5, false>);
+      return of_width(std::integral_constant<int, 5>());
     case 6:
-      return scan(ScanWith<6, false>);
+      return of_width(std::integral_constant<int, 6>());
     case 7:
-      return scan(ScanWith<7, false>);
+      return of_width(std::integral_constant<int, 7>());
     default:
-      return scan(ScanWith<8, false>);
+      return of_width(std::integral_constant<int, 8>());
   }
+}
+
+void Scan(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+          const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
+  const Tables tables = TablesOf(alphabet);
+  Dispatch(alphabet, [&](auto bits, auto trellis) {
+    ScanWith<bits, trellis>(tables, query, queries, blocks, packed, stride, n, sums);
+  });
+}
+
+void Decode(const CodeAlphabet& alphabet, int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n,
+            uint8_t* levels) {
+  const Tables tables = TablesOf(alphabet);
+  Dispatch(alphabet, [&](auto bits, auto trellis) {
+    DecodeWith<bits, trellis>(tables, blocks, packed, stride, n, levels);
+  });
 }
 
 #endif  // HWY_TARGET
@@ -320,10 +356,16 @@ HWY_AFTER_NAMESPACE();
 namespace lowbit {
 
 HWY_EXPORT(Scan);
+HWY_EXPORT(Decode);
 
-void ScanCodes(const Alphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+void ScanCodes(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
                const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
   LOWBIT_KERNEL(Scan)(alphabet, query, queries, blocks, packed, stride, n, sums);
+}
+
+void DecodeCodes(const CodeAlphabet& alphabet, int64_t blocks, const uint8_t* packed, int64_t stride,
+                 int64_t n, uint8_t* levels) {
+  LOWBIT_KERNEL(Decode)(alphabet, blocks, packed, stride, n, levels);
 }
 
 }  // namespace lowbit

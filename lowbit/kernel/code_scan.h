@@ -25,7 +25,7 @@ namespace lowbit {
 
 inline constexpr int64_t kCodeBlock = 32;
 
-struct Alphabet {
+struct CodeAlphabet {
   int bits = 4;
   bool trellis = false;
   std::array<uint8_t, 32> table{};  // levels, at most 127; plain: 2^bits of them; unused above 4 bits
@@ -41,16 +41,20 @@ void PackCodes(int bits, const uint8_t* codes, int64_t blocks, uint8_t* packed);
 void UnpackCodes(int bits, const uint8_t* packed, int64_t blocks, uint8_t* codes);
 
 // levels (32 blocks) of packed codes: the definition above, in plain C++.
-void DecodeLevels(const Alphabet& alphabet, const uint8_t* packed, int64_t blocks, uint8_t* levels);
+void DecodeLevels(const CodeAlphabet& alphabet, const uint8_t* packed, int64_t blocks, uint8_t* levels);
+
+// levels (n, 32 blocks) of n codes at packed + i stride, fast.
+void DecodeCodes(const CodeAlphabet& alphabet, int64_t blocks, const uint8_t* packed, int64_t stride,
+                 int64_t n, uint8_t* levels);
 
 // sums[r n + i] = sum_j queries[r 32 blocks + j] * level_j of the code at packed + i stride, exact, for r <
 // `queries`, i < n. Queries are in [-127, 127]; several share one decoding.
-void ScanCodes(const Alphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+void ScanCodes(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
                const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums);
 
 // codes (n, 32 blocks) of n vectors given in units of levels, y (n, 32 blocks) finite: those that minimise
 // sum_j (y_j - level_j)^2, up to the choice of the state in which a ring begins and ends.
-void TrellisEncode(const Alphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes);
+void TrellisEncode(const CodeAlphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes);
 
 // codes[j] = #{ i : x_j * scale >= threshold[i] }, thresholds ascending, `count` of them (2^b - 1, b <= 8).
 void RankCodes(const float* x, int64_t n, float scale, const float* threshold, int count, uint8_t* codes);

@@ -52,7 +52,8 @@ double DotLoop(int64_t rounds, float* sink) {
   for (int64_t r = 0; r < rounds; ++r) {
     Unroll<0, 8>([&](auto q) LOWBIT_STEP {
       Unroll<0, kChains>([&](auto i) LOWBIT_STEP {
-        // The operand might have changed, for all the compiler knows: no product is computed once for all rounds.
+      // The operand might have changed, for all the compiler knows: no product is computed once for all
+      // rounds.
 #if HWY_TARGET == HWY_AVX3
         asm("" : "+v"(x.raw));
 #elif HWY_TARGET == HWY_AVX2

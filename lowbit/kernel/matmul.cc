@@ -68,12 +68,15 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
       steps = CeilDiv((++job)->w->layout.panels, step);
     }
     const PackedMatrix& w = *job->w;
-    const int64_t panel = task % steps * step, begin = task / steps * block;
+    const int64_t panel = task % steps * step, panel_end = std::min(panel + step, w.layout.panels);
+    const int64_t begin = task / steps * block, end = std::min(tokens, begin + block);
+    if (begin >= end) return;
     if (decode) {
-      FindDecodeKernel(w.format)(w, x, 0, panel, std::min(panel + step, w.layout.panels), job->y);
-    } else if (begin < tokens) {
-      FindPrefillKernel(w.format)(w, x, begin, std::min(tokens, begin + block), panel, job->y, job->y_stride);
+      FindDecodeKernel(w.format)(w, x, 0, panel, panel_end, job->y);
+    } else {
+      FindPrefillKernel(w.format)(w, x, begin, end, panel, job->y, job->y_stride);
     }
+    if (!x.outliers().empty()) FindOutlierKernel()(w, x, begin, end, panel, panel_end, job->y, job->y_stride);
   });
 }
 

@@ -4,11 +4,12 @@
 // 32, 64 or 128 columns; wider groups count as units of 128):
 //
 //   y[t, r] = sum_B xs[t, B] * sum_{u in B} (s[r, u] * dot[t, r, u] + m[r, u] * sum[t, u])
+//             + sum over outlier columns c of x[t, c] * w[r, c]
 //
 // dot = sum of code * q, an exact int32; for formats centred at 2^(bits-1) the centre is subtracted inside
-// that integer and m is absent; m = -s * zero for zero points. Sums over B and u run in ascending order with
-// fused multiply-adds, whatever the number of tokens or threads: a token's result is the same bits in prefill
-// and in decoding.
+// that integer and m is absent; m = -s * zero for zero points. Sums over B, u and c run in ascending order
+// with fused multiply-adds, whatever the number of tokens or threads: a token's result is the same bits in
+// prefill and in decoding.
 #pragma once
 
 #include <cstdint>

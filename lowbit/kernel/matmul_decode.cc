@@ -35,12 +35,13 @@ HWY_INLINE void EachStream(F&& f) {
 
 // The sums of quads 0 to 3 and of quads 4 to 7: of the two halves of a tile, or, together, of the tiles of a
 // unit. Two sums because they are chains of dependent instructions that should overlap.
-template <class Dot, int kBits>
+template <class Dot, int kBits, bool kTable>
 struct TileSums {
-  static constexpr bool kScaled = Dot::kScaled && kBits <= 4;
+  static constexpr bool kScaled = Dot::kScaled && kBits <= 4 && !kTable;
   typename Dot::template Sum<kBits, 4> half[2][kStreams];
 
-  HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x) {
+  // Codes are looked up in the 16 bytes of `table`, repeated along the register, if kTable.
+  HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x, const hn::Vec<DB>& table) {
     Tile<kBits> tile[kStreams];
     EachStream([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
@@ -48,7 +49,11 @@ struct TileSums {
       constexpr int step = kBits == 8 ? i % 4 : i / 2;  // the how-manieth quad of its half this is
       const auto four = LoadQuad(x + 4 * q);
       EachStream([&](auto s) LOWBIT_STEP {
-        half[q / 4][s].template Step<step>(tile[s].template Quad<q, kScaled>(), four);
+        Bytes codes = tile[s].template Quad<q, kScaled>();
+        if constexpr (kTable) {
+          codes = OfParts<Bytes>([&](auto p) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[p]); });
+        }
+        half[q / 4][s].template Step<step>(codes, four);
       });
     });
   }
@@ -73,15 +78,19 @@ struct NumberStream {
   // `scale` is the stream of both numbers.
   static constexpr bool kJoined =
       NumbersShareByte(IntegerFormat{.bits = kBits, .scale = kScale, .offset = kOffset});
-  static constexpr bool kHasOffset = kOffset != OffsetKind::kCentre && !kJoined;
+  static constexpr bool kHasOffset =
+      kOffset != OffsetKind::kCentre && kOffset != OffsetKind::kTable && !kJoined;
   const uint8_t *scale, *offset, *super, *super_min;
   Floats d, d_min;
+  Floats unit, tensor;  // of a table
 
   HWY_INLINE void Open(const PackedMatrix& w, int64_t panel) {
     scale = w.bytes + w.layout.scale + panel * w.layout.groups * (kScale == ScaleKind::kF16 ? 32 : 16);
     offset = w.bytes + w.layout.offset + panel * w.layout.groups * (kOffset == OffsetKind::kMinF16 ? 32 : 16);
     super = w.bytes + w.layout.super + panel * w.layout.supers * 32;
     super_min = w.bytes + w.layout.super_min + panel * w.layout.supers * 32;
+    if constexpr (kOffset == OffsetKind::kTable) unit = SetFloats(w.table->unit);
+    if constexpr (kScale == ScaleKind::kE4M3) tensor = SetFloats(w.tensor_scale);
   }
   // Blocks of 128 columns come in pairs under one super-scale.
   HWY_INLINE void StartBlock(int64_t block) {
@@ -93,6 +102,12 @@ struct NumberStream {
   HWY_INLINE Floats Scale() const {
     if constexpr (kJoined) return Mul(d, LoadU4<0>(scale));
     if constexpr (kScale == ScaleKind::kSuper) return Mul(d, LoadI8(scale));
+    if constexpr (kOffset == OffsetKind::kTable) return Mul(TableScale(), unit);
+    return LoadF16(scale);
+  }
+  HWY_INLINE Floats TableScale() const {
+    if constexpr (kScale == ScaleKind::kE8M0) return LoadE8M0(scale);
+    if constexpr (kScale == ScaleKind::kE4M3) return Mul(tensor, LoadE4M3(scale));
     return LoadF16(scale);
   }
   // What multiplies the bias of MakeDecodeBias.
@@ -111,9 +126,9 @@ struct NumberStream {
 // Sums of the activations of each unit: an integer folded into the dot product, or a float that Minimum
 // multiplies.
 template <OffsetKind kOffset>
-void MakeDecodeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias) {
+void MakeDecodeBias(const int32_t* sums, int64_t count, int centre, int32_t* bias) {
   constexpr bool kNegative = kOffset == OffsetKind::kZeroPoint || kOffset == OffsetKind::kSuperMin;
-  MakeBias<kOffset == OffsetKind::kCentre>(sums, count, 1 << (bits - 1), bias);
+  MakeBias<kOffset == OffsetKind::kCentre || kOffset == OffsetKind::kTable>(sums, count, centre, bias);
   if constexpr (kNegative) {
     for (int64_t u = 0; u < count; ++u) bias[u] ^= INT32_MIN;  // the sign of a float
   }
@@ -123,13 +138,15 @@ void MakeDecodeBias(const int32_t* sums, int64_t count, int bits, int32_t* bias)
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                       int64_t stride, const int32_t* bias, float* y) {
-  constexpr bool kCentred = kOffset == OffsetKind::kCentre;
+  constexpr bool kTable = kOffset == OffsetKind::kTable;
+  constexpr bool kCentred = kOffset == OffsetKind::kCentre || kTable;
   const int level = UnitLevel(w.format);
   const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
   // Units of a group wider than 128 columns, or of one that is no power of two.
   const int64_t units_per_group =
       w.format.group == 0 ? UnitsOf(w, level) : std::max<int64_t>(1, w.format.group / UnitColumns(level));
 
+  const auto table = kTable ? hn::LoadDup128(DB(), w.table->byte.data()) : hn::Zero(DB());
   const uint8_t* codes[kStreams];
   NumberStream<kBits, kScale, kOffset> numbers[kStreams];
   Floats sum[kStreams];
@@ -168,15 +185,17 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
     int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
     left -= in_block;
     while (in_block > 0) {
-      TileSums<Dot, kBits> sums;
+      TileSums<Dot, kBits, kTable> sums;
       EachStream([&](auto s) LOWBIT_STEP {
         sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
-        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(unit_bias[1]) : ZeroInts());
+        // High() drops four bits of what is kept scaled.
+        constexpr int kUp = TileSums<Dot, kBits, kTable>::kScaled ? 16 : 1;
+        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
       });
       int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
       in_block -= in_unit;
       do {
-        sums.Add(codes, q);
+        sums.Add(codes, q, table);
         EachStream([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
         q += kTileColumns;
       } while (kUnit == Unit::kLong && --in_unit > 0);
@@ -213,7 +232,7 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
   const int level = UnitLevel(w.format);
   const int64_t units = UnitsOf(w, level);
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
-  MakeDecodeBias<kOffset>(x.sums(level, token), units, kBits, bias);
+  MakeDecodeBias<kOffset>(x.sums(level, token), units, CentreOf(w), bias);
   const int64_t length = (end - panel) / kStreams;  // panels of a stream
   for (int64_t i = 0; i < length; ++i) {
     DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel + i, length, bias, y);
@@ -268,9 +287,33 @@ DecodeKernel PickSuper(const IntegerFormat& format) {
   return nullptr;
 }
 
+template <class Dot, int kBits, Unit kUnit, ScaleKind kScale>
+constexpr DecodeKernel kTableDecode = DecodePanels<Dot, kBits, kUnit, kScale, OffsetKind::kTable>;
+
+// Tables of up to 16 levels. Prefill's kernels serve one token of the others.
+template <class Dot>
+DecodeKernel PickTable(const IntegerFormat& format) {
+  const int level = UnitLevel(format);
+  if (format.bits == 4 && format.scale == ScaleKind::kE8M0 && level == 1)
+    return kTableDecode<Dot, 4, Unit::k32, ScaleKind::kE8M0>;
+  if (format.bits == 4 && format.scale == ScaleKind::kE4M3 && level == 0)
+    return kTableDecode<Dot, 4, Unit::k16, ScaleKind::kE4M3>;
+  if (format.scale != ScaleKind::kF16 || level == 0) return nullptr;
+  constexpr auto kF16 = ScaleKind::kF16;
+  switch (format.bits) {
+    case 2:
+      return level == 1 ? kTableDecode<Dot, 2, Unit::k32, kF16> : kTableDecode<Dot, 2, Unit::kLong, kF16>;
+    case 3:
+      return level == 1 ? kTableDecode<Dot, 3, Unit::k32, kF16> : kTableDecode<Dot, 3, Unit::kLong, kF16>;
+    case 4:
+      return level == 1 ? kTableDecode<Dot, 4, Unit::k32, kF16> : kTableDecode<Dot, 4, Unit::kLong, kF16>;
+    default:
+      return nullptr;
+  }
+}
+
 template <class Dot>
 DecodeKernel PickDecode(const IntegerFormat& format) {
-  if (format.offset == OffsetKind::kTable) return nullptr;  // prefill's kernels serve one token too
   if (format.scale == ScaleKind::kSuper) return PickSuper<Dot>(format);
   switch (format.bits) {
     case 2:
@@ -291,11 +334,15 @@ DecodeKernel PickDecode(const IntegerFormat& format) {
 #endif  // LOWBIT_VECTOR_TARGET
 
 DecodeKernel DecodeKernelFor(const IntegerFormat& format, bool byte_dot) {
+  [[maybe_unused]] const bool table = format.offset == OffsetKind::kTable;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  return byte_dot ? PickDecode<HardwareDot>(format) : PickDecode<PairDot>(format);
+  if (!table) return byte_dot ? PickDecode<HardwareDot>(format) : PickDecode<PairDot>(format);
+  if (byte_dot) return PickTable<HardwareDot>(format);
+  return CodeTableOf(*format.alphabet).width <= 5 ? PickTable<OfWidth<PairDot, 5>>(format)
+                                                  : PickTable<OfWidth<PairDot, 8>>(format);
 #elif LOWBIT_VECTOR_TARGET
   (void)byte_dot;
-  return PickDecode<PlainDot>(format);
+  return table ? PickTable<PlainDot>(format) : PickDecode<PlainDot>(format);
 #else
   (void)format, (void)byte_dot;
   return PlainDecode;

@@ -20,14 +20,22 @@ using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations&
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, float* y, int64_t y_stride);
 
+// y[t, row] += x[t, c] w[row, c] over the outliers c of x in ascending order, for panels [panel, panel_end)
+// and tokens [begin, end).
+using OutlierKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
+                               int64_t end, int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
+
 // Null when the format has no decoding kernel of its own; prefill kernels take every valid format.
 DecodeKernel FindDecodeKernel(const IntegerFormat& format);
 PrefillKernel FindPrefillKernel(const IntegerFormat& format);
+OutlierKernel FindOutlierKernel();
 
 // The scalar target, and the reference for the others.
 void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                  int64_t end, float* y);
 void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
                   int64_t panel, float* y, int64_t y_stride);
+void PlainOutliers(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
+                   int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
 
 }  // namespace lowbit

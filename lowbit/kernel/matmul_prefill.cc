@@ -77,13 +77,6 @@ void LookUp(const CodeTable& table, int bits, uint8_t* codes, int64_t bytes) {
   }
 }
 
-// PairDot needs to know how large codes can be, although they are stored one a byte.
-template <class Dot, int kWidth>
-struct OfWidth {
-  template <int kBits, int kQuads>
-  using Sum = typename Dot::template Sum<kWidth, kQuads>;
-};
-
 template <class Dot, bool kHalf, bool kCentred>
 void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
                    int64_t panel, float* y, int64_t y_stride) {

@@ -176,6 +176,29 @@ HWY_INLINE Floats LoadI8(const uint8_t* p) {
     return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)));
   });
 }
+// 2^(byte - 127): the exponent of an f32, whose least one has no hidden bit. 255, no scale, gives NaN.
+HWY_INLINE Floats LoadE8M0(const uint8_t* p) {
+  const hn::Rebind<uint8_t, DI> small;
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
+    const auto power = hn::Max(hn::ShiftLeft<23>(byte), hn::Set(DI(), 1 << 22));
+    const auto quiet = hn::IfThenElseZero(hn::Eq(byte, hn::Set(DI(), 255)), hn::Set(DI(), 1 << 22));
+    return hn::BitCast(DF(), hn::Or(power, quiet));
+  });
+}
+// 8-bit floats E4M3 with NaN: exponent and mantissa in an f32's place are 2^-120 of the value, subnormals
+// too.
+HWY_INLINE Floats LoadE4M3(const uint8_t* p) {
+  const hn::Rebind<uint8_t, DI> small;
+  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
+    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
+    const auto magnitude = hn::And(byte, hn::Set(DI(), 127));
+    const auto value = hn::Mul(hn::BitCast(DF(), hn::ShiftLeft<20>(magnitude)), hn::Set(DF(), 0x1p120f));
+    const auto quiet = hn::IfThenElseZero(hn::Eq(magnitude, hn::Set(DI(), 127)), hn::Set(DI(), 0x7fc00000));
+    const auto sign = hn::ShiftLeft<24>(hn::AndNot(hn::Set(DI(), 127), byte));
+    return hn::BitCast(DF(), hn::Or(hn::Or(hn::BitCast(DI(), value), quiet), sign));
+  });
+}
 // The low (kShift 0) or high (kShift 4) 4 bits of 16 bytes.
 template <int kShift>
 HWY_INLINE Floats LoadU4(const uint8_t* p) {

@@ -19,14 +19,9 @@ namespace HWY_NAMESPACE {
 HWY_INLINE Floats ScaleOf(const PackedMatrix& w, int64_t panel, int64_t group) {
   const int64_t at = panel * w.layout.groups + group;
   if (w.format.scale == ScaleKind::kF16) return LoadF16(w.bytes + w.layout.scale + at * 32);
-  if (w.format.scale != ScaleKind::kSuper) {
-    alignas(64) float scale[kPanelRows];
-    for (int r = 0; r < kPanelRows; ++r) {
-      scale[r] = ScaleOfByte(w.format.scale, w.bytes[w.layout.scale + static_cast<size_t>(at * 16 + r)],
-                             w.tensor_scale);
-    }
-    return LoadFloats(scale);
-  }
+  if (w.format.scale == ScaleKind::kE8M0) return LoadE8M0(w.bytes + w.layout.scale + at * 16);
+  if (w.format.scale == ScaleKind::kE4M3)
+    return Mul(SetFloats(w.tensor_scale), LoadE4M3(w.bytes + w.layout.scale + at * 16));
   const int64_t super = panel * w.layout.supers + group * w.format.group / kSuperColumns;
   const uint8_t* sub = w.bytes + w.layout.scale + at * 16;
   return Mul(LoadF16(w.bytes + w.layout.super + super * 32),

@@ -7,6 +7,7 @@
 #include "lowbit/base/float16.h"
 #include "lowbit/format/float_grid.h"
 #include "lowbit/method/rtn.h"
+#include "lowbit/model/stored_form.h"
 #include "lowbit/quantize/ggml_groups.h"
 #include "lowbit/quantize/output_error.h"
 
@@ -246,9 +247,8 @@ LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, co
     Fail("{}: {}", name, error.what());
   }
   MeasureErrors(w, result.matrix, inputs, pool, report);
-  const PackedLayout layout(format, w.rows, w.cols);
   const double side = result.matrix.order.empty() ? 0 : 4.0 * static_cast<double>(w.cols);
-  report.bits = (static_cast<double>(layout.bytes) + side) * 8 /
+  report.bits = (static_cast<double>(StoredBytesOf(format, w.rows, w.cols)) + side) * 8 /
                 (static_cast<double>(w.rows) * static_cast<double>(w.cols));
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

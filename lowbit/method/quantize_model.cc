@@ -12,6 +12,7 @@
 #include "lowbit/base/naming.h"
 #include "lowbit/base/progress.h"
 #include "lowbit/base/version.h"
+#include "lowbit/model/stored_form.h"
 #include "lowbit/quantize/gram.h"
 
 namespace lowbit {
@@ -571,7 +572,7 @@ Ledger PlannedLedger(const Model& model, const QuantizeOptions& options) {
       const bool ordered = entry.linear && layer.method == Method::kGptq &&
                            layer.order == ColumnOrder::kActivation && integer->group != 0;
       entry.stored_as = NameOf(*integer) + (ordered ? " (ordered)" : "");
-      entry.bytes = PackedLayout(*integer, entry.shape[0], entry.shape[1]).bytes;
+      entry.bytes = StoredBytesOf(*integer, entry.shape[0], entry.shape[1]);
       if (ordered) entry.bytes += static_cast<size_t>(entry.shape[1]) * sizeof(int32_t);
     } else {
       const DType type = std::get<DType>(format);

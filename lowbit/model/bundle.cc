@@ -7,9 +7,11 @@
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
+#include "lowbit/base/naming.h"
 #include "lowbit/io/json.h"
 #include "lowbit/io/read_tensor.h"
 #include "lowbit/model/hf_config.h"
+#include "lowbit/model/stored_form.h"
 
 namespace lowbit {
 namespace {
@@ -22,8 +24,8 @@ constexpr std::string_view kOrderSuffix = ".order";
 std::vector<SafetensorsWriter::Tensor> Declare(const BundleHeader& header) {
   std::vector<SafetensorsWriter::Tensor> tensors;
   for (const auto& [name, entry] : header.packed) {
-    const PackedLayout layout(entry.format, entry.rows, entry.cols);
-    tensors.push_back({name, DType::kU8, {static_cast<int64_t>(layout.bytes)}});
+    tensors.push_back(
+        {name, DType::kU8, {static_cast<int64_t>(StoredBytesOf(entry.format, entry.rows, entry.cols))}});
     if (entry.ordered) tensors.push_back({name + std::string(kOrderSuffix), DType::kI32, {entry.cols}});
   }
   for (const auto& [name, entry] : header.plain) tensors.push_back({name, entry.type, entry.shape});
@@ -71,7 +73,12 @@ void BundleWriter::WritePacked(const std::string& name, const IntegerFormat& for
     Fail("bundle: {} is {} of {} x {}, declared was {} of {} x {}", name, NameOf(format), rows, cols,
          NameOf(entry.format), entry.rows, entry.cols);
   }
-  writer_->Write(name, std::as_bytes(bytes));
+  if (InTrits(format)) {
+    const std::vector<uint8_t> trits = ToTrits(format, rows, cols, bytes);
+    writer_->Write(name, std::as_bytes(std::span(trits)));
+  } else {
+    writer_->Write(name, std::as_bytes(bytes));
+  }
   if (entry.ordered) writer_->Write(name + std::string(kOrderSuffix), std::as_bytes(order));
 }
 
@@ -140,11 +147,11 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
           "quantize the model again",
           where, name, NameOf(entry.format), kBundleVersion);
     }
-    const PackedLayout layout(entry.format, entry.rows, entry.cols);
+    const size_t bytes = StoredBytesOf(entry.format, entry.rows, entry.cols);
     const TensorView view = file_->Get(name);
-    if (view.bytes.size() != layout.bytes) {
+    if (view.bytes.size() != bytes) {
       Fail("{}: tensor {} has {} bytes, {} of {} x {} needs {}", where, name, view.bytes.size(),
-           NameOf(entry.format), entry.rows, entry.cols, layout.bytes);
+           NameOf(entry.format), entry.rows, entry.cols, bytes);
     }
     entry.ordered = file_->Has(name + std::string(kOrderSuffix));
     header_.packed[name] = entry;
@@ -208,7 +215,14 @@ Matrix Bundle::Load(const std::string& name) const {
   matrix.bytes = reinterpret_cast<const uint8_t*>(view.bytes.data());
   matrix.size = view.bytes.size();
   matrix.owner = file_;
-  if (reinterpret_cast<uintptr_t>(matrix.bytes) % kAlignment != 0) {
+  if (InTrits(entry.format)) {
+    auto spread = std::make_shared<Buffer<uint8_t>>(Naming(fmt::format("{}: tensor {}", Where(), name), [&] {
+      return FromTrits(entry.format, entry.rows, entry.cols, {matrix.bytes, matrix.size});
+    }));
+    matrix.bytes = spread->data();
+    matrix.size = spread->size();
+    matrix.owner = spread;
+  } else if (reinterpret_cast<uintptr_t>(matrix.bytes) % kAlignment != 0) {
     // Re-written by a foreign tool that does not align: run from a copy.
     auto copy = std::make_shared<Buffer<uint8_t>>(matrix.size);
     std::memcpy(copy->data(), matrix.bytes, matrix.size);

@@ -6,8 +6,9 @@
 //                 lowbit.history   how the file was made
 //   tensors       plain tensors under canonical names; a packed matrix is one U8 tensor, the sections of
 //   PackedLayout,
-//                 every one 64-byte aligned, run straight from the mapping; "<tensor>.order" (I32) where
-//                 columns were permuted; "tables/<name>" (U8) for tokenizer.json, chat_template and
+//                 every one 64-byte aligned, run straight from the mapping (ternary codes lie five a byte
+//                 and are spread when they are loaded, stored_form.h); "<tensor>.order" (I32) where columns
+//                 were permuted; "tables/<name>" (U8) for tokenizer.json, chat_template and
 //                 generation_config.json
 #pragma once
 

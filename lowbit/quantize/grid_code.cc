@@ -8,6 +8,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/format/lloyd_max.h"
+#include "lowbit/kernel/code_scores.h"
 
 namespace lowbit {
 namespace {
@@ -34,6 +35,52 @@ class GridQuery : public VectorCode::Query {
  private:
   const GridCode& grid_code_;
   ByteQuery bytes_;
+};
+
+// -<q, x^> = -s <Pi q, v>, and ||q - x||^2 = ||q||^2 + ||x||^2 - 2 s <Pi q, v>, with s = scale / sqrt(d).
+class GridBatch : public VectorCode::Batch {
+ public:
+  GridBatch(const GridCode& code, MatrixView<const float> projected, const float* constant, ScoreKind kind)
+      : code_(code),
+        kind_(kind),
+        bytes_(static_cast<size_t>(projected.rows * projected.cols)),
+        factor_(static_cast<size_t>(projected.rows)),
+        middle_(factor_.size()),
+        constant_(constant, constant + projected.rows) {
+    const auto product = static_cast<float>(kind == ScoreKind::kSquaredDistance ? -2 : -1);
+    for (int64_t r = 0; r < projected.rows; ++r) {
+      const auto at = static_cast<size_t>(r);
+      int32_t sum = 0;
+      const float step = RoundToBytes(projected.Row(r), projected.cols,
+                                      &bytes_[at * static_cast<size_t>(projected.cols)], &sum);
+      factor_[at] = product * step * static_cast<float>(code.grid().step);
+      middle_[at] = static_cast<float>(code.grid().middle * sum);
+      if (kind == ScoreKind::kSquaredDistance)
+        constant_[at] += SumOfSquares(projected.Row(r), projected.cols);
+    }
+  }
+
+  void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
+    const int64_t stride = code_.bytes();
+    std::vector<float> scale(static_cast<size_t>(n)), bias(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      const uint8_t* one = codes + i * stride;
+      scale[static_cast<size_t>(i)] = code_.Scale(one);
+      if (kind_ == ScoreKind::kNegativeProduct) continue;
+      const float norm = code_.Norm(one);
+      bias[static_cast<size_t>(i)] = norm * norm;
+    }
+    const ByteQueries queries{static_cast<int64_t>(factor_.size()), bytes_.data(), factor_.data(),
+                              middle_.data(), constant_.data()};
+    ScoreCodes(code_.grid().alphabet, queries, code_.blocks(), codes, stride, n, scale.data(), bias.data(),
+               scores);
+  }
+
+ private:
+  const GridCode& code_;
+  ScoreKind kind_;
+  std::vector<int8_t> bytes_;
+  std::vector<float> factor_, middle_, constant_;
 };
 
 }  // namespace
@@ -185,12 +232,21 @@ int64_t GridCode::bytes() const {
   return CodeBytes(grid_.alphabet.bits, blocks_) + kFactorBytes * (stores_norm() ? 2 : 1);
 }
 
+void GridCode::Project(const float* q, float* projected) const {
+  std::vector<float> padded(static_cast<size_t>(blocks_ * kCodeBlock));
+  std::copy(q, q + dim(), padded.begin());
+  rotation_.Apply(padded.data(), projected);
+}
+
 std::vector<float> GridCode::Rotated(const float* q) const {
   std::vector<float> rotated(static_cast<size_t>(blocks_ * kCodeBlock));
-  std::vector<float> padded(rotated.size());
-  std::copy(q, q + dim(), padded.begin());
-  rotation_.Apply(padded.data(), rotated.data());
+  Project(q, rotated.data());
   return rotated;
+}
+
+std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(MatrixView<const float> projected,
+                                                          const float* constant, ScoreKind kind) const {
+  return std::make_unique<GridBatch>(*this, projected, constant, kind);
 }
 
 float GridCode::Scale(const uint8_t* code) const {

@@ -11,7 +11,7 @@ namespace lowbit {
 
 // What the levels of an alphabet mean.
 struct Grid {
-  Alphabet alphabet;
+  CodeAlphabet alphabet;
   double middle = 63.5, step = 1;
   std::vector<float> threshold;  // between the levels, in units of v; for rounding by thresholds
   double distortion = 0;         // E (y - v)^2 of the design law, for the estimators that need it
@@ -66,6 +66,11 @@ class GridCode : public VectorCode {
   std::unique_ptr<Query> Prepare(const float* query) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
   float Norm(const uint8_t* code) const override;
+  // Pi q.
+  int64_t projected_dim() const override { return blocks_ * kCodeBlock; }
+  void Project(const float* q, float* projected) const override;
+  std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
+                                      ScoreKind kind) const override;
 
   const Grid& grid() const { return grid_; }
   int64_t blocks() const { return blocks_; }

@@ -22,7 +22,7 @@ std::vector<uint8_t> EntriesOf(const Grid& grid, std::span<const float> x) {
   std::vector<uint8_t> codes(x.size()),
       packed(static_cast<size_t>(CodeBytes(static_cast<int>(bits), kBlocks)));
   TrellisEncode(grid.alphabet, units.data(), rings, kBlocks, codes.data());
-  Alphabet numbered = grid.alphabet;
+  CodeAlphabet numbered = grid.alphabet;
   std::iota(numbered.table.begin(), numbered.table.end(), uint8_t{0});
   for (int64_t r = 0; r < rings; ++r) {
     PackCodes(grid.alphabet.bits, &codes[static_cast<size_t>(r * kRing)], kBlocks, packed.data());

@@ -66,7 +66,42 @@ std::unique_ptr<VectorCode> MakeUncentered(std::string_view name, int64_t dim,
   FailUsage("\"{}\" is not a vector code; known: {}", name, Listed());
 }
 
+// Query by query: codes whose queries have nothing to share.
+class SingleQueries : public VectorCode::Batch {
+ public:
+  SingleQueries(const VectorCode& code, MatrixView<const float> queries, const float* constant,
+                ScoreKind kind)
+      : constant_(constant, constant + queries.rows), kind_(kind) {
+    for (int64_t r = 0; r < queries.rows; ++r) queries_.push_back(code.Prepare(queries.Row(r)));
+  }
+  void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
+    for (size_t r = 0; r < queries_.size(); ++r, scores += n) {
+      if (kind_ == ScoreKind::kSquaredDistance) {
+        queries_[r]->SquaredDistances(codes, n, scores);
+        for (int64_t i = 0; i < n; ++i) scores[i] = constant_[r] + scores[i];
+      } else {
+        queries_[r]->InnerProducts(codes, n, scores);
+        for (int64_t i = 0; i < n; ++i) scores[i] = constant_[r] - scores[i];
+      }
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<VectorCode::Query>> queries_;
+  std::vector<float> constant_;
+  ScoreKind kind_;
+};
+
 }  // namespace
+
+void VectorCode::Project(const float* q, float* projected) const {
+  std::copy(q, q + dim_, projected);
+}
+
+std::unique_ptr<VectorCode::Batch> VectorCode::PrepareBatch(MatrixView<const float> projected,
+                                                            const float* constant, ScoreKind kind) const {
+  return std::make_unique<SingleQueries>(*this, projected, constant, kind);
+}
 
 void VectorCode::Query::SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const {
   InnerProducts(codes, n, estimates);

@@ -25,6 +25,7 @@
 
 #include "lowbit/base/matrix.h"
 #include "lowbit/base/thread_pool.h"
+#include "lowbit/kernel/row_scores.h"
 #include "lowbit/transform/rotation.h"
 
 namespace lowbit {
@@ -52,6 +53,16 @@ class VectorCode {
     double squared_norm_;
   };
 
+  // Several queries made ready together, so that a code is decoded once for all of them. Lower scores are
+  // nearer. A score does not depend on the queries beside it.
+  class Batch {
+   public:
+    virtual ~Batch() = default;
+    // scores[r n + i] = constant_r - <q_r, x_i>, or constant_r + ||q_r - x_i||^2, as estimates; n codes one
+    // after another.
+    virtual void Scores(const uint8_t* codes, int64_t n, float* scores) const = 0;
+  };
+
   virtual ~VectorCode() = default;
   const std::string& name() const { return name_; }
   int64_t dim() const { return dim_; }
@@ -70,6 +81,16 @@ class VectorCode {
   // to 8 bits.
   virtual void Decode(const uint8_t* codes, int64_t n, float* x) const = 0;
   virtual std::unique_ptr<Query> Prepare(const float* query) const = 0;
+
+  // What a query goes through before it meets codes, as far as it is linear (a rotation); the identity unless
+  // a code says otherwise. Project(q - c) = Project(q) - Project(c) spares the work where one query meets the
+  // codes of many residuals x - c. projected (projected_dim()) of q (d).
+  virtual int64_t projected_dim() const { return dim_; }
+  virtual void Project(const float* q, float* projected) const;
+  // projected (queries, projected_dim()), finite; constant (queries). The batch keeps neither. Squared
+  // distances throw when the code stores no norms.
+  virtual std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
+                                              ScoreKind kind) const;
 
   // One slice of Encode on the calling thread; `first` is its first row's number for messages.
   virtual void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const = 0;

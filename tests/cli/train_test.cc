@@ -47,7 +47,7 @@ TEST_F(Train, ARecipeIsCheckedBeforeTheWork) {
   ExpectFailure(Run("foo"), 1, recipe);
   ExpectFailure(Run(changed("width", "width = \"x\"")), 1, recipe, "model.width");
   ExpectFailure(Run(changed("width", "wdth = 5")), 1, recipe, "model.wdth");
-  ExpectFailure(Run(changed("width", "width = -4")), 1, recipe, "hidden_size");
+  ExpectFailure(Run(changed("width", "width = -4")), 1, recipe, "model.width is -4");
   ExpectFailure(Run(changed("heads", "heads = 7")), 1, recipe, "must divide");
   ExpectFailure(Run(good, "--device gpu"), 2, "--device gpu");
   ExpectFailure(RunProgram("train /no/such.toml --data / -o '" + (folder_ / "out").string() + "'"), 1,

@@ -14,16 +14,16 @@
 namespace lowbit {
 namespace {
 
-Alphabet RandomAlphabet(int bits, bool trellis, uint64_t seed) {
+CodeAlphabet RandomAlphabet(int bits, bool trellis, uint64_t seed) {
   Random random(seed, 7);
-  Alphabet alphabet{.bits = bits, .trellis = trellis};
+  CodeAlphabet alphabet{.bits = bits, .trellis = trellis};
   for (uint8_t& level : alphabet.table) level = static_cast<uint8_t>(random.Below(128));
   alphabet.table[3] = 127;
   return alphabet;
 }
 
-std::vector<Alphabet> AllAlphabets() {
-  std::vector<Alphabet> all;
+std::vector<CodeAlphabet> AllAlphabets() {
+  std::vector<CodeAlphabet> all;
   for (int bits = 1; bits <= 8; ++bits) all.push_back(RandomAlphabet(bits, false, 1));
   for (int bits = 1; bits <= 4; ++bits) all.push_back(RandomAlphabet(bits, true, 2));
   return all;
@@ -51,7 +51,7 @@ TEST(CodePlanes, PackingIsUndone) {
 // Of a trellis, a change of one bit reaches only the windows that hold it, at most 8 / width of them.
 TEST(CodePlanes, ABitReachesOnlyItsWindows) {
   for (const int bits : {1, 2, 3, 4}) {
-    Alphabet alphabet = RandomAlphabet(bits, true, 4);
+    CodeAlphabet alphabet = RandomAlphabet(bits, true, 4);
     for (size_t i = 0; i < 32; ++i) alphabet.table[i] = static_cast<uint8_t>(i);
     const int width = bits == 3 ? 2 : bits;
     std::vector<uint8_t> packed = RandomBytes(CodeBytes(bits, 1), 5), before(32), after(32);
@@ -70,7 +70,7 @@ TEST(CodePlanes, ABitReachesOnlyItsWindows) {
 
 TEST(ScanCodes, EveryTargetEqualsTheDefinition) {
   const Target before = CurrentTarget();
-  for (const Alphabet& alphabet : AllAlphabets()) {
+  for (const CodeAlphabet& alphabet : AllAlphabets()) {
     for (const int64_t blocks : {1, 3, 4, 24}) {
       const int64_t n = 9, queries = 6, stride = CodeBytes(alphabet.bits, blocks) + 4;
       const std::vector<uint8_t> packed = RandomBytes(n * stride, 6);
@@ -99,7 +99,7 @@ TEST(ScanCodes, EveryTargetEqualsTheDefinition) {
   SetTarget(before);
 }
 
-double Error2(const Alphabet& alphabet, const std::vector<float>& y, const std::vector<uint8_t>& codes) {
+double Error2(const CodeAlphabet& alphabet, const std::vector<float>& y, const std::vector<uint8_t>& codes) {
   const int64_t blocks = static_cast<int64_t>(y.size()) / kCodeBlock;
   std::vector<uint8_t> packed(static_cast<size_t>(CodeBytes(alphabet.bits, blocks))), levels(y.size());
   PackCodes(alphabet.bits, codes.data(), blocks, packed.data());
@@ -113,7 +113,7 @@ double Error2(const Alphabet& alphabet, const std::vector<float>& y, const std::
 // rounding of costs; and sequences that a code can say exactly are found exactly.
 TEST(TrellisEncode, FindsWhatItCanSayAndIsLocallyOptimal) {
   for (int bits = 1; bits <= 4; ++bits) {
-    const Alphabet alphabet = RandomAlphabet(bits, true, 10 + static_cast<uint64_t>(bits));
+    const CodeAlphabet alphabet = RandomAlphabet(bits, true, 10 + static_cast<uint64_t>(bits));
     constexpr int64_t kBlocks = 11;
     std::vector<uint8_t> packed = RandomBytes(CodeBytes(bits, kBlocks), 11), levels(kBlocks * kCodeBlock);
     DecodeLevels(alphabet, packed.data(), kBlocks, levels.data());
@@ -139,7 +139,7 @@ TEST(TrellisEncode, FindsWhatItCanSayAndIsLocallyOptimal) {
 TEST(TrellisEncode, EveryTargetFindsTheSameCodes) {
   const Target before = CurrentTarget();
   for (int bits = 1; bits <= 4; ++bits) {
-    const Alphabet alphabet = RandomAlphabet(bits, true, 20);
+    const CodeAlphabet alphabet = RandomAlphabet(bits, true, 20);
     std::vector<float> y(5 * kCodeBlock);
     Random random(21);
     for (float& v : y) v = 64 + 40 * random.Normal();

@@ -36,8 +36,24 @@ Reference Slow(const QuantizedMatrix& w, const QuantizedActivations& x) {
         r.magnitude[t * w.rows + o] += std::abs(a) * (std::abs(row[c]) + 2 * std::abs(bare[c]));
       }
     }
+    for (const Outlier& x_of : x.outliers()) {
+      const double a = x_of.value;
+      r.y[x_of.token * w.rows + o] += a * row[x_of.column];
+      r.magnitude[x_of.token * w.rows + o] +=
+          std::abs(a) * (std::abs(row[x_of.column]) + 2 * std::abs(bare[x_of.column]));
+    }
   }
   return r;
+}
+
+// Now and then a column, or several of one block, far above the others.
+std::vector<float> FloatsWithOutliers(int64_t tokens, int64_t cols, uint64_t seed) {
+  std::vector<float> x = RandomFloats(tokens * cols, seed);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t c = t % 7; c < cols; c += 53 + 100 * (t % 3)) x[t * cols + c] *= 400;
+    x[t * cols + cols - 1] = -900;
+  }
+  return x;
 }
 
 class EveryTarget : public testing::Test {
@@ -69,7 +85,10 @@ TEST_F(MatMulTest, EveryFormatAgreesWithTheMathematicsOnEveryTarget) {
   for (const std::string& name : AllFormats()) {
     for (const auto& [rows, cols] : kShapes) {
       const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 3);
-      for (int64_t tokens : {1, 2, 5}) Check(m, RandomFloats(tokens * cols, 5), tokens, name);
+      for (int64_t tokens : {1, 2, 5}) {
+        Check(m, RandomFloats(tokens * cols, 5), tokens, name);
+        Check(m, FloatsWithOutliers(tokens, cols, 6), tokens, name + " with outliers");
+      }
       if (HasFatalFailure()) return;
     }
   }
@@ -117,7 +136,7 @@ TEST_F(MatMulTest, ATokenGivesTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
                            "q6_k", "int8-g32", "q5_1", "nvfp4", "ternary-g64"}) {
     const int64_t rows = 150, cols = 700, most = 270;
     const OwnedMatrix w(RandomQuantized(IntegerFormatOf(name), rows, cols, 4));
-    const std::vector<float> x = RandomFloats(most * cols, 6);
+    const std::vector<float> x = FloatsWithOutliers(most, cols, 6);
     for (Target target : SupportedTargets()) {
       if (target == Target::kScalar) continue;  // one loop for both
       SetTarget(target);
@@ -233,7 +252,7 @@ TEST(Activations, RoundingIsNearestWithinABlock) {
   for (int64_t cols : {1, 31, 128, 129, 576, 1000}) {
     const int64_t tokens = 11;
     std::vector<float> x = RandomFloats(tokens * cols, 21);
-    x[0] = 40;  // an outlier touches its own block only
+    x[0] = 8;  // not enough for an outlier
     QuantizedActivations first;
     first.Quantize(x.data(), tokens, cols, cols, pool);
     for (Target target : SupportedTargets()) {
@@ -258,6 +277,49 @@ TEST(Activations, RoundingIsNearestWithinABlock) {
     }
     SetTarget(SupportedTargets().back());
   }
+}
+
+TEST(Activations, AColumnFarAboveTheOthersOfItsBlockIsLeftToFloats) {
+  ThreadPool pool(3);
+  for (int64_t cols : {2, 128, 300}) {
+    const int64_t tokens = 23;
+    std::vector<float> x(static_cast<size_t>(tokens * cols));
+    for (size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? 0.75f : -1.0f;
+    // Token t has t % 7 outliers, of the first block, in columns that depend on t.
+    const auto column = [&](int64_t t, int k) { return (5 * t + 17 * k) % std::min<int64_t>(cols, 128); };
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int k = 0; k < t % 7; ++k) x[t * cols + column(t, k)] = 5000.0f + static_cast<float>(100 * k);
+    }
+    for (Target target : SupportedTargets()) {
+      SetTarget(target);
+      QuantizedActivations q;
+      q.Quantize(x.data(), tokens, cols, cols, pool);
+      std::vector<float> seen(x.size());
+      for (const Outlier& o : q.outliers()) {
+        EXPECT_EQ(o.value, x[o.token * cols + o.column]);
+        EXPECT_EQ(q.codes(o.token)[o.column], 0);
+        seen[o.token * cols + o.column] = o.value;
+      }
+      EXPECT_TRUE(std::is_sorted(q.outliers().begin(), q.outliers().end(), [](const auto& a, const auto& b) {
+        return std::pair(a.column, a.token) < std::pair(b.column, b.token);
+      }));
+      for (int64_t t = 0; t < tokens; ++t) {
+        const auto of_token = std::count_if(q.outliers().begin(), q.outliers().end(),
+                                            [&](const auto& o) { return o.token == t; });
+        if (cols > 2) {
+          EXPECT_EQ(of_token, std::min<int64_t>(t % 7, kMostOutliers)) << NameOf(target);
+          // The largest go first; with five or six, those that are left set the scale.
+          const float scale = q.scales(t)[0] * 127;
+          EXPECT_EQ(scale, t % 7 <= kMostOutliers ? 1.0f : 5000.0f + 100 * (t % 7 - kMostOutliers - 1));
+        }
+        for (int64_t c = 0; c < cols; ++c) {
+          const float s = q.scales(t)[c / kActivationBlock];
+          ASSERT_NEAR(q.codes(t)[c] * s + seen[t * cols + c], x[t * cols + c], s * 0.5001f);
+        }
+      }
+    }
+  }
+  SetTarget(SupportedTargets().back());
 }
 
 TEST(Activations, ZerosGiveZeroAndNonFiniteShows) {

@@ -22,13 +22,14 @@ inline IntegerFormat IntegerFormatOf(const std::string& name) {
 // block, that are wider, that do neither.
 inline const std::vector<std::string>& AllFormats() {
   static const std::vector<std::string> names = {
-      "int2-g32",       "int2-g64-asym", "int2-g128", "int2",      "int3-g32",      "int3-g64",
-      "int3-g128-asym", "int4-g32",      "int4-g64",  "int4-g128", "int4-g96-asym", "int4-g256",
-      "int4",           "int5-g32",      "int5-g64",  "int5-asym", "int6-g32-asym", "int6-g128",
-      "int8-g32",       "int8-g128",     "int8",      "int8-asym", "int8-g160",     "q4_1",
-      "q5_1",           "q2_k",          "q3_k",      "q4_k",      "q5_k",          "q6_k",
-      "binary-g32",     "ternary-g64",   "e2m1-g32",  "e2m1",      "mxfp4",         "nvfp4",
-      "apot4-g96",      "apot5-g64",     "iq4nl-g32", "mxfp6-e2m3"};
+      "int2-g32",       "int2-g64-asym", "int2-g128", "int2",       "int3-g32",      "int3-g64",
+      "int3-g128-asym", "int4-g32",      "int4-g64",  "int4-g128",  "int4-g96-asym", "int4-g256",
+      "int4",           "int5-g32",      "int5-g64",  "int5-asym",  "int6-g32-asym", "int6-g128",
+      "int8-g32",       "int8-g128",     "int8",      "int8-asym",  "int8-g160",     "q4_1",
+      "q5_1",           "q2_k",          "q3_k",      "q4_k",       "q5_k",          "q6_k",
+      "binary-g32",     "ternary-g64",   "e2m1-g32",  "e2m1",       "mxfp4",         "nvfp4",
+      "apot4-g96",      "apot5-g64",     "iq4nl-g32", "mxfp6-e2m3", "apot3-g32",     "apot3-g128",
+      "ternary-g32"};
   return names;
 }
 

@@ -65,6 +65,37 @@ TEST(LabExecutor, LogitsAreThoseOfEveryFamily) {
   }
 }
 
+TEST(LabExecutor, Bf16IsF32WithinItsRounding) {
+  for (const auto& [name, config] : TinyFamilies()) {
+    const Graph graph = BuildLlama(config);
+    const Weights weights = RandomWeights(graph, 5);
+    const torch::Tensor ids = Ids(RandomTokens(2 * 9, config.vocab, 8), 2);
+    const torch::Tensor exact = Executor(graph).Forward(weights, ids);
+    const torch::Tensor rounded = Executor(graph, {.precision = Precision::kBFloat16}).Forward(weights, ids);
+    EXPECT_EQ(rounded.scalar_type(), torch::kFloat32);
+    const double difference = Difference(exact, rounded);
+    EXPECT_LT(difference, 0.08 * exact.abs().max().item<double>()) << name;
+    EXPECT_GT(difference, 0) << name;
+  }
+}
+
+TEST(LabExecutor, LogitsAreThoseOfTheEngine) {
+  for (auto [name, config] : TinyFamilies()) {
+    if (config.rope.partial < 1 || config.head_size % 8 != 0) config.head_size = 8;  // the engine wants eights
+    if (config.rope.type == "longrope") {
+      config.rope.short_factor.resize(static_cast<size_t>(config.head_size) / 2, 1.4);
+      config.rope.long_factor.resize(static_cast<size_t>(config.head_size) / 2, 9);
+    }
+    const Graph graph = BuildLlama(config);
+    const Weights weights = RandomWeights(graph, 6);
+    const std::vector<int32_t> tokens = RandomTokens(2 * 15, config.vocab, 4);
+    EXPECT_LT(Difference(Executor(graph).Forward(weights, Ids(tokens, 2)),
+                         EngineLogits(EngineModel(config, weights), tokens, 2)),
+              1e-4)
+        << name;
+  }
+}
+
 // d/dh loss(w + h d) at h = 0 along random directions d, by autograd and by central differences in double.
 TEST(LabExecutor, GradientsAreTheDerivatives) {
   for (const auto& [name, config] : TinyFamilies()) {

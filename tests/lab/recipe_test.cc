@@ -72,6 +72,34 @@ TEST_F(Recipe, UnknownKeysAndSectionsAreNamedBesideTheKnown) {
   ExpectRefusal(kModel + kData + kTrain + "[tokenizer]\nvocabulary = 1\n", "tokenizer.vocabulary is unknown");
 }
 
+TEST_F(Recipe, AWrongValueIsNamedBesideWhatWouldBeRight) {
+  const auto model = [&](const std::string& key, const std::string& value) {
+    const size_t at = kModel.find("\n" + key + " ") + 1;
+    return std::string(kModel).replace(at, kModel.find('\n', at) - at, key + " = " + value) + kData + kTrain;
+  };
+  for (const char* key : {"width", "layers", "heads", "kv_heads", "ffn", "context"}) {
+    for (const char* value : {"0", "-4"}) {
+      ExpectRefusal(model(key, value),
+                    std::string("model.") + key + " is " + value + "; it must be at least 1");
+    }
+    ExpectRefusal(model(key, "\"x\""), std::string("model.") + key + " has the wrong type");
+  }
+  const auto train = [&](const std::string& line) { return kModel + kData + kTrain + line + "\n"; };
+  ExpectRefusal(kModel + kData + "[train]\nbatch_tokens = 0\n",
+                "train.batch_tokens is 0; it must be at least 1");
+  ExpectRefusal(kModel + kData + "[train]\nbatch_tokens = 100\n", "must be a multiple of the context 32");
+  ExpectRefusal(train("steps = 0"), "train.steps is 0");
+  ExpectRefusal(train("micro_tokens = 0"), "train.micro_tokens is 0");
+  ExpectRefusal(train("short_length = 5"), "train.short_length 5 must divide the context 32");
+  ExpectRefusal(train("rate = nan"), "train.rate is nan");
+  ExpectRefusal(train("warmup = 1.5"), "train.warmup is 1.5; it must lie in [0, 1]");
+  ExpectRefusal(train("schedule = \"sine\""), "train.schedule is 'sine'; known are constant, cosine, linear");
+  ExpectRefusal(train("optimizer = \"sgd\""), "train.optimizer is 'sgd'; known are muon, adamw");
+  ExpectRefusal(train("precision = \"f16\""), "train.precision is 'f16'; known are bf16, f32");
+  ExpectRefusal(kModel + "[tokenizer]\nvocab = 0\n" + kData + kTrain, "tokenizer.vocab is 0");
+  ExpectRefusal(kModel + "[data]\n" + kTrain, "data.item names no folder");
+}
+
 TEST_F(Recipe, BrokenTomlIsNamedWithItsLine) {
   ExpectRefusal(kModel + "width = = 3\n", "train.toml:8: ");
 }

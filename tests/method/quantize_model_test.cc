@@ -73,7 +73,8 @@ TEST_F(QuantizeModelTest, TheFileDoesNotDependOnThreads) {
   for (const auto& [method, format, order] : {std::tuple{Method::kGptq, "int4-g32", ColumnOrder::kGroupAware},
                                               {Method::kGptq, "int3-g32-asym", ColumnOrder::kActivation},
                                               {Method::kImatrix, "int3-g32", ColumnOrder::kNone},
-                                              {Method::kRtn, "int5", ColumnOrder::kNone}}) {
+                                              {Method::kRtn, "int5", ColumnOrder::kNone},
+                                              {Method::kRtn, "ternary-g32", ColumnOrder::kNone}}) {
     for (const int threads : {1, 2, 7}) {
       ThreadPool pool(threads);
       QuantizeModel(model_, folder_ / std::to_string(threads), Options(method, format, order), Calibration(),
@@ -206,7 +207,8 @@ TEST_F(QuantizeModelTest, ThePlannedBitsAreThoseOfTheFile) {
   for (const auto& [method, format, order] :
        {std::tuple{Method::kGptq, "int3-g32-asym", ColumnOrder::kActivation},
         {Method::kGptq, "q4_k", ColumnOrder::kGroupAware},
-        {Method::kRtn, "int5", ColumnOrder::kNone}}) {
+        {Method::kRtn, "int5", ColumnOrder::kNone},
+        {Method::kRtn, "ternary-g32", ColumnOrder::kNone}}) {
     QuantizeOptions options = Options(method, format, order);
     options.plan.overrides = {{"o_proj", "skip"}};
     QuantizeModel(model_, folder_ / "q", options, Calibration(), pool);

@@ -41,6 +41,37 @@ TEST(Bundle, CodesComeBack) {
   }
 }
 
+TEST(Bundle, TernaryCodesTakeATritEach) {
+  const ScratchFolder folder;
+  const IntegerFormat format = IntegerFormatOf("ternary-g64");
+  const int64_t rows = 250, cols = 1100;  // neither whole panels nor whole tiles
+  BundleHeader header = HeaderWith(format);
+  header.packed["matrix"] = {.format = format, .rows = rows, .cols = cols};
+  const QuantizedMatrix m = RandomQuantized(format, rows, cols, 5);
+  BundleWriter writer(folder / "t", header);
+  writer.Write("matrix", m);
+  writer.Finish();
+  {
+    const Bundle bundle(Open(folder / "t"));
+    const QuantizedMatrix back = *Codes(bundle, "matrix");
+    EXPECT_EQ(back.codes, m.codes);
+    EXPECT_EQ(back.scale, m.scale);
+    const int64_t padded = 256 * 1120, trits = (padded + 4) / 5, scales = 256 * 18 * 2;
+    EXPECT_LT(std::abs(static_cast<int64_t>(bundle.StoredBytes("matrix")) - trits - scales), 128);
+  }
+  // A byte that stands for no five trits.
+  std::string bytes = ReadFile(folder / "t");
+  const uint64_t start = 8 + *reinterpret_cast<const uint64_t*>(bytes.data());
+  bytes[start + 70] = 1;
+  WriteBytes(folder / "t", std::as_bytes(std::span(bytes)));
+  try {
+    Bundle(Open(folder / "t")).Load("matrix");
+    ADD_FAILURE() << "a wrong byte was read";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("tensor matrix"), std::string::npos) << error.what();
+  }
+}
+
 // The header with another version; its length stays.
 void SetVersion(const std::filesystem::path& path, char version) {
   std::string bytes = ReadFile(path);

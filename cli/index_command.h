@@ -1,0 +1,44 @@
+// What the parts of `lowbit index` share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "lowbit/index/vector_index.h"
+
+namespace lowbit::cli {
+
+struct IndexArguments {
+  std::string index;               // the index read or changed
+  std::string base, queries, ids;  // files
+  std::string spec = "TQ4", metric = "l2", like, output, truth, filter, except;
+  std::vector<std::string> others;  // merge
+  std::vector<int64_t> id;
+  int64_t first_id = -1, limit = 0, sample = 0, k = 10, refine = 4;
+  std::vector<int64_t> nprobe;
+  std::vector<uint32_t> part = {0, 1};
+  double radius = 0;
+  bool in_range = false;
+  uint64_t seed = 1;
+};
+
+int RunIndexSearch(const IndexArguments& arguments, const Common& common);
+int RunIndexEval(const IndexArguments& arguments, const Common& common);
+
+// One id a line, or a NumPy array of integers (.npy).
+std::vector<int64_t> ReadIdFile(const std::string& path);
+
+// Bytes of an index file by what they hold.
+struct IndexBytes {
+  uint64_t codes = 0, fine = 0, ids = 0, learnt = 0, other = 0, file = 0;
+};
+IndexBytes BytesOf(const VectorIndex& index);
+// 8 bytes / (vectors d).
+double BitsPerDimension(const VectorIndex& index, uint64_t bytes);
+
+// Runs `body`; an Error about a vector, which the file's reader numbered, names the file.
+void NamingVectors(const std::string& path, const std::function<void()>& body);
+
+}  // namespace lowbit::cli

@@ -1,0 +1,327 @@
+// Exhaustive search of the lists that each query visits. Queries are taken in blocks; in a block, the queries
+// that visit a list are scored together, a few hundred codes at a time, and what passes a query's limit is
+// offered to its nearest-so-far. The scores of a pair depend on nothing but the pair, and the nearest k are
+// one set whatever the order, so that blocks and pieces may follow the number of threads.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <compare>
+#include <limits>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/finite.h"
+#include "lowbit/index/top_k.h"
+#include "lowbit/index/vector_index.h"
+#include "lowbit/kernel/nearest.h"
+#include "lowbit/kernel/row_scores.h"
+
+namespace lowbit {
+namespace {
+
+constexpr int64_t kTileRows = 256;       // codes scored at a time: the scores stay in the second cache level
+constexpr int64_t kGroupQueries = 128;   // queries scored together
+constexpr int64_t kBlockQueries = 1024;  // queries that share the walk over their lists
+constexpr int64_t kUnitRows = 8192;      // the smallest share of a list that is split off for another thread
+
+int64_t CeilDivide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace
+
+// One call of Search or RangeSearch.
+class IndexSearch {
+ public:
+  IndexSearch(const VectorIndex& index, MatrixView<const float> queries, const SearchOptions& options,
+              ThreadPool& pool)
+      : index_(index),
+        model_(index.model()),
+        segments_(index.segments()),
+        options_(options),
+        pool_(pool),
+        nprobe_(std::min(options.nprobe, model_.lists())) {
+    if (queries.cols != index.dim())
+      Fail("queries have {} dimensions, the vectors of {} have {}", queries.cols, index.file().name(),
+           index.dim());
+    if (options.nprobe < 1) FailUsage("nprobe = {}: at least one list must be visited", options.nprobe);
+    count_ = queries.rows;
+    queries_.resize(static_cast<size_t>(count_ * queries.cols));
+    for (int64_t i = 0; i < count_; ++i) {
+      const float* q = queries.Row(i);
+      if (!AllFinite({q, static_cast<size_t>(queries.cols)}))
+        Fail("query {} holds a NaN or an infinity; queries must be finite", i);
+      std::copy(q, q + queries.cols, queries_.begin() + i * queries.cols);
+    }
+    const MatrixView<float> own(queries_.data(), count_, queries.cols);
+    if (index.metric() == Metric::kCosine) Normalize(own, 0, "query");
+    own_ = own;
+    Project();
+    ChooseLists();
+  }
+
+  // For each query the nearest k within `limit` (a distance), or all of them when k < 0.
+  std::vector<std::vector<Candidate>> Run(int64_t k, float limit) const {
+    const int64_t threads = pool_.threads();
+    const int64_t block = std::clamp<int64_t>(CeilDivide(count_, threads), 1, kBlockQueries);
+    const int64_t blocks = CeilDivide(count_, block);
+    const int64_t pieces = blocks >= threads ? 1 : CeilDivide(2 * threads, std::max<int64_t>(blocks, 1));
+    std::vector<std::vector<TopK>> found(static_cast<size_t>(blocks * pieces));
+    pool_.Run(blocks * pieces, [&](int64_t task, int) {
+      const int64_t begin = task / pieces * block, end = std::min(count_, begin + block);
+      auto& own = found[static_cast<size_t>(task)];
+      own.assign(static_cast<size_t>(end - begin), TopK(k, limit));
+      ScanBlock(begin, end, task % pieces, pieces, own);
+    });
+    std::vector<std::vector<Candidate>> results(static_cast<size_t>(count_));
+    pool_.Run(count_, [&](int64_t q, int) {
+      const int64_t b = q / block;
+      TopK& all = found[static_cast<size_t>(b * pieces)][static_cast<size_t>(q - b * block)];
+      for (int64_t p = 1; p < pieces; ++p)
+        all.OfferAll(found[static_cast<size_t>(b * pieces + p)][static_cast<size_t>(q - b * block)]);
+      results[static_cast<size_t>(q)] = std::move(all).Sorted();
+    });
+    return results;
+  }
+
+  // Scored by Run.
+  int64_t pairs() const { return pairs_; }
+
+  // Ranks candidates by the refining code: the nearest k within `limit`.
+  void Refine(std::vector<std::vector<Candidate>>& results, int64_t k, float limit) const {
+    const IndexCodec& fine = *model_.fine();
+    pool_.Run(count_, [&](int64_t q, int) {
+      auto& candidates = results[static_cast<size_t>(q)];
+      std::vector<uint8_t> codes(candidates.size() * static_cast<size_t>(fine.bytes()));
+      std::vector<const uint8_t*> places;  // all over the file: asked for before they are read
+      for (const Candidate& candidate : candidates) {
+        const Segment& segment = segments_[candidate.place >> 32];
+        const auto row = static_cast<int64_t>(candidate.place & 0xffffffff);
+        segment.CheckFine(segment.EntryOf(row));
+        places.push_back(segment.Fine(row));
+        __builtin_prefetch(places.back());
+      }
+      for (size_t i = 0; i < places.size(); ++i)
+        std::copy(places[i], places[i] + fine.bytes(),
+                  codes.begin() + static_cast<int64_t>(i) * fine.bytes());
+      std::vector<float> projected(static_cast<size_t>(fine.projected_dim())), scores(candidates.size());
+      fine.Project(own_.Row(q), projected.data());
+      const float constant = 0;
+      const auto batch = fine.PrepareBatch({projected.data(), 1, fine.projected_dim()}, &constant, kind());
+      batch->Scores(codes.data(), static_cast<int64_t>(candidates.size()), scores.data());
+      TopK best(k, limit);
+      for (size_t i = 0; i < candidates.size(); ++i)
+        best.Offer({scores[i], candidates[i].id, candidates[i].place});
+      candidates = std::move(best).Sorted();
+    });
+  }
+
+ private:
+  ScoreKind kind() const {
+    return index_.metric() == Metric::kL2 ? ScoreKind::kSquaredDistance : ScoreKind::kNegativeProduct;
+  }
+  // Whether a query is scored as q - c, which differs from list to list.
+  bool shifts() const { return model_.codec().of_residuals() && index_.metric() == Metric::kL2; }
+  // Whether <q, c> is missing from the score of a code.
+  bool lacks_centroid() const { return model_.codec().of_residuals() && index_.metric() != Metric::kL2; }
+
+  void Project() {
+    width_ = model_.codec().projected_dim();
+    projected_.resize(static_cast<size_t>(count_ * width_));
+    pool_.Run(CeilDivide(count_, 16), [&](int64_t task, int) {
+      for (int64_t i = 16 * task; i < std::min(count_, 16 * task + 16); ++i)
+        model_.codec().Project(own_.Row(i), projected_.data() + i * width_);
+    });
+    if (shifts()) shift_ = index_.projected_centroids().data();
+  }
+
+  void ChooseLists() {
+    probes_.assign(static_cast<size_t>(count_ * nprobe_), 0);
+    if (model_.lists() == 1) return;
+    // Without the norms the nearest centroids are those of the largest inner product.
+    const std::vector<float> zeros(model_.half_norms().size());
+    const float* half_norms =
+        index_.metric() == Metric::kInnerProduct ? zeros.data() : model_.half_norms().data();
+    NearestCentroids(own_, model_.centroids(), half_norms, nprobe_, probes_.data(), nullptr, pool_);
+  }
+
+  // A query of a block meets a list.
+  struct Visit {
+    bool later;  // not the query's nearest list
+    uint32_t list, query;
+    auto operator<=>(const Visit&) const = default;
+  };
+  // A share of a list in a segment, and the queries of a block that visit the list.
+  struct Unit {
+    uint32_t list;
+    uint32_t segment;
+    int64_t first, rows;
+    size_t entry;
+    size_t group_begin, group_end;  // in the block's visits
+  };
+
+  std::vector<Unit> UnitsOf(const std::vector<Visit>& visits) const {
+    std::vector<Unit> units;
+    for (size_t begin = 0; begin < visits.size();) {
+      const uint32_t list = visits[begin].list;
+      size_t end = begin;
+      while (end < visits.size() && visits[end].list == list && visits[end].later == visits[begin].later)
+        ++end;
+      for (size_t s = 0; s < segments_.size(); ++s) {
+        const auto [first, count, entry] = segments_[s].Find(list);
+        for (int64_t at = 0; at < count; at += kUnitRows)
+          units.push_back({list, static_cast<uint32_t>(s), first + at, std::min(kUnitRows, count - at), entry,
+                           begin, end});
+      }
+      begin = end;
+    }
+    return units;
+  }
+
+  void ScanBlock(int64_t begin, int64_t end, int64_t piece, int64_t pieces, std::vector<TopK>& found) const {
+    // Every query's nearest list first, so that its limit is low when the others come.
+    std::vector<Visit> visits;
+    for (int64_t q = begin; q < end; ++q) {
+      for (int64_t p = 0; p < nprobe_; ++p)
+        visits.push_back(
+            {p > 0, probes_[static_cast<size_t>(q * nprobe_ + p)], static_cast<uint32_t>(q - begin)});
+    }
+    std::sort(visits.begin(), visits.end());
+    std::vector<Unit> units = UnitsOf(visits);
+    if (pieces > 1) {  // consecutive units with about the piece's share of the pairs
+      double total = 0, before = 0;
+      const auto pairs = [](const Unit& u) {
+        return static_cast<double>(u.rows) * static_cast<double>(u.group_end - u.group_begin);
+      };
+      for (const Unit& unit : units) total += pairs(unit);
+      std::vector<Unit> own;
+      for (const Unit& unit : units) {
+        const auto middle = (before + pairs(unit) / 2) / total * static_cast<double>(pieces);
+        if (static_cast<int64_t>(middle) == piece) own.push_back(unit);
+        before += pairs(unit);
+      }
+      units = std::move(own);
+    }
+    for (size_t first = 0; first < units.size();) {
+      size_t last = first;  // units of one list share prepared queries
+      while (last < units.size() && units[last].group_begin == units[first].group_begin) ++last;
+      const std::span<const Unit> same(units.data() + first, last - first);
+      for (size_t g = same[0].group_begin; g < same[0].group_end; g += kGroupQueries) {
+        const size_t count = std::min<size_t>(kGroupQueries, same[0].group_end - g);
+        ScanGroup(begin, std::span(visits).subspan(g, count), same, found);
+      }
+      first = last;
+    }
+  }
+
+  // Scores the rows of one list's units against one group of queries.
+  void ScanGroup(int64_t begin, std::span<const Visit> group, std::span<const Unit> units,
+                 std::vector<TopK>& found) const {
+    const auto count = static_cast<int64_t>(group.size());
+    const uint32_t list = units[0].list;
+    std::vector<float> projected(static_cast<size_t>(count * width_)), constant(group.size());
+    for (size_t r = 0; r < group.size(); ++r) {
+      const int64_t q = begin + group[r].query;
+      const float* from = projected_.data() + q * width_;
+      float* to = projected.data() + static_cast<int64_t>(r) * width_;
+      if (shift_ != nullptr) {
+        const float* c = shift_ + int64_t{list} * width_;
+        for (int64_t j = 0; j < width_; ++j) to[j] = from[j] - c[j];
+      } else {
+        std::copy(from, from + width_, to);
+      }
+      if (!lacks_centroid()) continue;
+      double product = 0;
+      const float *x = own_.Row(q), *c = model_.centroids().Row(list);
+      for (int64_t j = 0; j < own_.cols; ++j) product += double{x[j]} * c[j];
+      constant[r] = static_cast<float>(-product);
+    }
+    const auto batch =
+        model_.codec().PrepareBatch({projected.data(), count, width_}, constant.data(), kind());
+    std::vector<float> scores(static_cast<size_t>(count * kTileRows));
+    std::vector<int32_t> passed(kTileRows);
+    for (const Unit& unit : units) {
+      const Segment& segment = segments_[unit.segment];
+      segment.CheckCodes(unit.entry);
+      pairs_ += count * unit.rows;
+      for (int64_t at = 0; at < unit.rows; at += kTileRows) {
+        const int64_t rows = std::min(kTileRows, unit.rows - at), first = unit.first + at;
+        batch->Scores(segment.Codes(first), rows, scores.data());
+        for (int64_t r = 0; r < count; ++r) {
+          const float* own = scores.data() + r * rows;
+          TopK& best = found[group[static_cast<size_t>(r)].query];
+          const int64_t hits = SelectAtMost(own, rows, best.limit(), passed.data());
+          for (int64_t h = 0; h < hits; ++h) {
+            const int64_t row = first + passed[static_cast<size_t>(h)];
+            const float distance = own[passed[static_cast<size_t>(h)]];
+            if (distance > best.limit() || segment.Removed(row)) continue;
+            const int64_t id = segment.Id(row);
+            if (options_.filter != nullptr && !options_.filter->Admits(id)) continue;
+            best.Offer({distance, id, uint64_t{unit.segment} << 32 | static_cast<uint64_t>(row)});
+          }
+        }
+      }
+    }
+  }
+
+  const VectorIndex& index_;
+  const IndexModel& model_;
+  const std::vector<Segment>& segments_;
+  const SearchOptions& options_;
+  ThreadPool& pool_;
+  int64_t nprobe_, count_ = 0, width_ = 0;
+  std::vector<float> queries_, projected_;
+  MatrixView<const float> own_;   // queries as the metric has them
+  const float* shift_ = nullptr;  // projected centroids, where queries are q - c
+  std::vector<uint32_t> probes_;  // (queries, nprobe)
+  mutable std::atomic<int64_t> pairs_{0};
+};
+
+Neighbors VectorIndex::Search(MatrixView<const float> queries, const SearchOptions& options,
+                              ThreadPool& pool) const {
+  if (size() == 0) Fail("{}: the index is empty; add vectors first", file_.name());
+  if (options.k < 1) FailUsage("k = {}: at least one neighbour must be asked for", options.k);
+  if (options.k > size())
+    Fail("k = {}: {} holds {} vectors, ask for at most as many", options.k, file_.name(), size());
+  if (options.refine < 1)
+    FailUsage("refine = {}: at least 1 candidate for each neighbour is needed", options.refine);
+  const IndexSearch search(*this, queries, options, pool);
+  constexpr float kNone = std::numeric_limits<float>::infinity();
+  const bool refines = model_.fine() != nullptr;
+  const int64_t candidates =
+      refines ? options.k * std::min(options.refine, CeilDivide(size(), options.k)) : options.k;
+  auto found = search.Run(candidates, kNone);
+  if (refines) search.Refine(found, options.k, kNone);
+  Neighbors neighbors{queries.rows, options.k, {}, {}, search.pairs()};
+  neighbors.ids.assign(static_cast<size_t>(queries.rows * options.k), -1);
+  neighbors.scores.assign(neighbors.ids.size(), ScoreOfDistance(metric(), kNone));
+  for (size_t q = 0; q < found.size(); ++q) {
+    for (size_t i = 0; i < found[q].size(); ++i) {
+      const size_t at = q * static_cast<size_t>(options.k) + i;
+      neighbors.ids[at] = found[q][i].id;
+      neighbors.scores[at] = ScoreOfDistance(metric(), found[q][i].distance);
+    }
+  }
+  return neighbors;
+}
+
+RangeNeighbors VectorIndex::RangeSearch(MatrixView<const float> queries, float radius,
+                                        const SearchOptions& options, ThreadPool& pool) const {
+  if (size() == 0) Fail("{}: the index is empty; add vectors first", file_.name());
+  if (std::isnan(radius)) FailUsage("a radius of NaN: give a number");
+  const float limit = ScoreOfDistance(metric(), radius);  // its own inverse
+  const IndexSearch search(*this, queries, options, pool);
+  auto found = search.Run(-1, limit);
+  if (model_.fine() != nullptr) search.Refine(found, -1, limit);
+  RangeNeighbors neighbors;
+  neighbors.first.push_back(0);
+  for (const auto& candidates : found) {
+    for (const Candidate& candidate : candidates) {
+      neighbors.ids.push_back(candidate.id);
+      neighbors.scores.push_back(ScoreOfDistance(metric(), candidate.distance));
+    }
+    neighbors.first.push_back(static_cast<int64_t>(neighbors.ids.size()));
+  }
+  return neighbors;
+}
+
+}  // namespace lowbit

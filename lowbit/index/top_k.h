@@ -1,0 +1,91 @@
+// The nearest candidates met so far.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "lowbit/kernel/row_scores.h"
+
+namespace lowbit {
+
+// A vector met in a search: its distance (metric.h), id and place (segment number times 2^32 plus row).
+struct Candidate {
+  float distance;
+  int64_t id;
+  uint64_t place;
+};
+// Of equal distances the lower id is nearer, so that the result does not depend on the order of the scan.
+struct Nearer {
+  bool operator()(const Candidate& a, const Candidate& b) const {
+    return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+  }
+};
+
+// Candidates gather in a reservoir of more than k places; when it is full the k nearest stay. An offer costs
+// constant time on average, where a heap would take log k and mispredicted branches.
+class TopK {
+ public:
+  // Keeps the `k` nearest of those within `limit`; k < 0: all of them.
+  explicit TopK(int64_t k, float limit = std::numeric_limits<float>::infinity())
+      : k_(static_cast<size_t>(std::max<int64_t>(k, 0))),
+        capacity_(k < 0 ? kUnbounded : 2 * k_ + kSpare),
+        limit_(limit) {}
+
+  // A candidate farther than this changes nothing.
+  float limit() const { return limit_; }
+  void Offer(const Candidate& candidate) {
+    if (!(candidate.distance <= limit_)) return;
+    distances_.push_back(candidate.distance + 0.0f);  // 0 and -0 are one distance
+    names_.push_back({candidate.id, candidate.place});
+    if (names_.size() == capacity_) Shrink();
+  }
+  void OfferAll(const TopK& other) {
+    for (size_t i = 0; i < other.names_.size(); ++i)
+      Offer({other.distances_[i], other.names_[i].id, other.names_[i].place});
+  }
+  // Nearest first.
+  std::vector<Candidate> Sorted() && {
+    if (capacity_ != kUnbounded && names_.size() > k_) Shrink();
+    std::vector<Candidate> sorted;
+    for (size_t i = 0; i < names_.size(); ++i)
+      sorted.push_back({distances_[i], names_[i].id, names_[i].place});
+    std::sort(sorted.begin(), sorted.end(), Nearer());
+    return sorted;
+  }
+
+ private:
+  static constexpr size_t kSpare = 32, kUnbounded = std::numeric_limits<size_t>::max();
+  struct Name {
+    int64_t id;
+    uint64_t place;
+  };
+
+  void Shrink() {
+    const size_t n = names_.size();
+    if (k_ > 0) limit_ = KthSmallest(distances_.data(), static_cast<int64_t>(n), static_cast<int64_t>(k_));
+    std::vector<Name> ties;
+    size_t kept = 0;
+    for (size_t i = 0; i < n && k_ > 0; ++i) {
+      distances_[kept] = distances_[i];
+      names_[kept] = names_[i];
+      if (distances_[i] == limit_) ties.push_back(names_[i]);
+      kept += distances_[i] < limit_ ? 1 : 0;
+    }
+    std::sort(ties.begin(), ties.end(), [](const Name& a, const Name& b) { return a.id < b.id; });
+    for (size_t t = 0; kept < k_; ++t, ++kept) {
+      distances_[kept] = limit_;
+      names_[kept] = ties[t];
+    }
+    distances_.resize(k_);
+    names_.resize(k_);
+  }
+
+  size_t k_, capacity_;
+  float limit_;
+  std::vector<float> distances_;
+  std::vector<Name> names_;  // of each distance
+};
+
+}  // namespace lowbit

@@ -1,0 +1,250 @@
+#include "lowbit/kernel/code_scores.h"
+
+#include <algorithm>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "lowbit/kernel/code_scores.cc"
+#include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/byte_dot-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lowbit {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if LOWBIT_VECTOR_TARGET
+
+// Several queries: codes are decoded to panels of 16 (a 64-byte vector holds four levels of each), and sums
+// of a few panels and queries stay in registers, one lane a code, so that nothing is added across lanes.
+#if HWY_TARGET == HWY_AVX3
+constexpr int kTilePanels = 4, kTileQueries = 4;  // 16 of 32 registers
+#elif HWY_TARGET == HWY_AVX2
+constexpr int kTilePanels = 1, kTileQueries = 4;  // 8 of 16
+#else
+constexpr int kTilePanels = 1, kTileQueries = 4;  // 16 of 32
+#endif
+
+// Panels of kPanelRows rows of levels (rows, width), panel after panel.
+void Transpose(const uint8_t* levels, int64_t panels, int64_t width, uint8_t* to) {
+  const hn::FixedTag<uint32_t, 4> d;
+  const hn::FixedTag<uint64_t, 2> dw;
+  const hn::FixedTag<uint8_t, 16> db;
+  const auto load = [&](const uint8_t* from) LOWBIT_STEP { return hn::BitCast(d, hn::LoadU(db, from)); };
+  for (int64_t p = 0; p < panels; ++p, levels += kPanelRows * width, to += kPanelRows * width) {
+    for (int64_t j = 0; j < width; j += 16) {
+      for (int g = 0; g < kPanelRows; g += 4) {
+        const uint8_t* from = levels + g * width + j;
+        const auto a = load(from), b = load(from + width), c = load(from + 2 * width),
+                   e = load(from + 3 * width);
+        const auto ab0 = hn::BitCast(dw, hn::InterleaveLower(d, a, b)),
+                   ab1 = hn::BitCast(dw, hn::InterleaveUpper(d, a, b)),
+                   ce0 = hn::BitCast(dw, hn::InterleaveLower(d, c, e)),
+                   ce1 = hn::BitCast(dw, hn::InterleaveUpper(d, c, e));
+        uint8_t* at = to + kPanelRows * j + 4 * g;
+        hn::StoreU(hn::BitCast(db, hn::InterleaveLower(dw, ab0, ce0)), db, at);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveUpper(dw, ab0, ce0)), db, at + 64);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveLower(dw, ab1, ce1)), db, at + 128);
+        hn::StoreU(hn::BitCast(db, hn::InterleaveUpper(dw, ab1, ce1)), db, at + 192);
+      }
+    }
+  }
+}
+
+// Where a tile's scores go and what they are made from.
+struct TileScores {
+  const float *factor, *middle, *constant;  // of the first query
+  const float *scale, *bias;                // of the first code, padded to whole panels
+  float* scores;                            // of both
+  int64_t n, left;                          // from query to query; codes
+};
+
+template <class Dot, int kBits, int kQueries, int kPanels>
+HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t) {
+  using Sum = typename Dot::template Sum<kBits, 1>;
+  Sum sum[kQueries][kPanels];
+  Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[r][p].Start(ZeroInts()); });
+  });
+  for (int64_t j = 0; j < width; j += 4) {
+    Bytes level[kPanels];
+    Unroll<0, kPanels>(
+        [&](auto p) LOWBIT_STEP { level[p] = LoadBytes(panels + p * kPanelRows * width + kPanelRows * j); });
+    Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+      const Quad q = LoadQuad(queries + r * width + j);
+      Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[r][p].template Step<0>(level[p], q); });
+    });
+  }
+  Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+    const int64_t first = p * kPanelRows, rows = t.left - first;
+    if (rows <= 0) return;
+    const Floats scale = LoadFloats(t.scale + first), bias = LoadFloats(t.bias + first);
+    Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+      const Floats value = Sub(ToFloats(sum[r][p].Total()), SetFloats(t.middle[r]));
+      const Floats score =
+          MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
+      float* to = t.scores + r * t.n + first;
+      if (rows >= kPanelRows) {
+        StoreFloats(score, to);
+      } else {
+        float last[kPanelRows];
+        StoreFloats(score, last);
+        std::copy(last, last + rows, to);
+      }
+    });
+  });
+}
+
+template <class Dot, int kBits>
+void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                 float* scores) {
+  constexpr int64_t kTileRows = kTilePanels * kPanelRows;
+  const int64_t width = blocks * kCodeBlock;
+  // What is decoded at a time stays in the first cache level.
+  const int64_t run = std::max<int64_t>(1, 16384 / (width * kTileRows)) * kTileRows;
+  std::vector<uint8_t> levels(static_cast<size_t>(run * width)), panels(levels.size());
+  std::vector<float> padded(static_cast<size_t>(2 * run));
+  float *own_scale = padded.data(), *own_bias = padded.data() + run;
+  for (int64_t first = 0; first < n; first += run) {
+    const int64_t rows = std::min(run, n - first);
+    DecodeCodes(alphabet, blocks, packed + first * stride, stride, rows, levels.data());
+    Transpose(levels.data(), (rows + kPanelRows - 1) / kPanelRows, width, panels.data());
+    std::copy(scale + first, scale + first + rows, own_scale);
+    std::copy(bias + first, bias + first + rows, own_bias);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const uint8_t* tile = panels.data() + i * width;
+      const auto of = [&](int64_t r) {
+        return TileScores{queries.factor + r,
+                          queries.middle + r,
+                          queries.constant + r,
+                          own_scale + i,
+                          own_bias + i,
+                          scores + r * n + first + i,
+                          n,
+                          rows - i};
+      };
+      int64_t r = 0;
+      for (; r + kTileQueries <= queries.count; r += kTileQueries)
+        ScoreTile<Dot, kBits, kTileQueries, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+      for (; r < queries.count; ++r)
+        ScoreTile<Dot, kBits, 1, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+    }
+  }
+}
+
+void ScoreMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+               const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+               float* scores) {
+  const auto score = [&](auto f) { f(alphabet, queries, blocks, packed, stride, n, scale, bias, scores); };
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  if (byte_dot) return score(ScorePanels<HardwareDot, 8>);
+  return score(alphabet.bits == 8 ? ScorePanels<PairDot, 8> : ScorePanels<PairDot, 7>);
+#else
+  (void)byte_dot;
+  score(ScorePanels<PlainDot, 8>);
+#endif
+}
+
+#else
+
+using DF = hn::CappedTag<float, 16>;
+using DI = hn::RebindToSigned<DF>;
+
+// Never called: the scalar target takes query by query.
+void ScoreMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
+               const float*, const float*, float*) {}
+
+#endif  // LOWBIT_VECTOR_TARGET
+
+// One query's sums to scores.
+void Finish(const int32_t* sums, int64_t n, float factor, float middle, float constant, const float* scale,
+            const float* bias, float* scores) {
+  const DF d;
+  const DI di;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto f = hn::Set(d, factor), m = hn::Set(d, middle), c = hn::Set(d, constant);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto sum = hn::Sub(hn::ConvertTo(d, hn::LoadU(di, sums + i)), m);
+    const auto offset = hn::Add(hn::LoadU(d, bias + i), c);
+    hn::StoreU(hn::MulAdd(hn::Mul(f, hn::LoadU(d, scale + i)), sum, offset), d, scores + i);
+  }
+  const hn::CappedTag<float, 1> one;
+  for (; i < n; ++i) {
+    const auto sum = hn::Set(one, static_cast<float>(sums[i]) - middle);
+    const auto offset = hn::Set(one, bias[i] + constant);
+    hn::Store(hn::MulAdd(hn::Set(one, factor * scale[i]), sum, offset), one, scores + i);
+  }
+}
+
+float Round(const float* q, int64_t n, int8_t* bytes, int32_t* total) {
+  const DF d;
+  const DI di;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto most = hn::Zero(d);
+  int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) most = hn::Max(most, hn::Abs(hn::LoadU(d, q + j)));
+  float largest = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (; j < n; ++j) largest = std::max(largest, std::max(q[j], -q[j]));
+  *total = 0;
+  if (largest == 0) {
+    std::fill(bytes, bytes + n, int8_t{0});
+    return 0;
+  }
+  const float step = largest / 127.0f, inverse = 127.0f / largest;
+  const hn::Rebind<int8_t, DI> d8;
+  const auto factor = hn::Set(d, inverse);
+  auto sum = hn::Zero(di);
+  for (j = 0; j + lanes <= n; j += lanes) {
+    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, q + j), factor));
+    sum = hn::Add(sum, rounded);
+    hn::StoreU(hn::DemoteTo(d8, rounded), d8, bytes + j);
+  }
+  *total = hn::GetLane(hn::SumOfLanes(di, sum));
+  const hn::CappedTag<float, 1> one;
+  const hn::RebindToSigned<decltype(one)> one_int;
+  for (; j < n; ++j) {
+    const int32_t rounded = hn::GetLane(hn::BitCast(one_int, hn::NearestInt(hn::Set(one, q[j] * inverse))));
+    bytes[j] = static_cast<int8_t>(rounded);
+    *total += rounded;
+  }
+  return step;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lowbit
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lowbit {
+
+HWY_EXPORT(Finish);
+HWY_EXPORT(Round);
+HWY_EXPORT(ScoreMany);
+
+void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                float* scores) {
+  // A transposition pays from a few queries on.
+  constexpr int64_t kFewQueries = 4;
+  if (queries.count >= kFewQueries && CurrentTarget() != Target::kScalar) {
+    return LOWBIT_KERNEL(ScoreMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
+                                    scale, bias, scores);
+  }
+  std::vector<int32_t> sums(static_cast<size_t>(queries.count * n));
+  ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
+  for (int64_t r = 0; r < queries.count; ++r) {
+    LOWBIT_KERNEL(Finish)
+    (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.constant[r], scale, bias,
+     scores + r * n);
+  }
+}
+
+float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum) {
+  return LOWBIT_KERNEL(Round)(q, n, bytes, sum);
+}
+
+}  // namespace lowbit
+#endif  // HWY_ONCE
