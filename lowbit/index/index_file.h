@@ -58,7 +58,9 @@ class IndexFile {
   void Release(const Extent& extent) const;
 
  private:
-  void Read();
+  // The newest slot, and the table that it names.
+  void ReadHeader();
+  void ReadTable();
 
   std::string name_;
   std::unique_ptr<MappedFile> mapped_;
