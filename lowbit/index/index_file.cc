@@ -119,10 +119,6 @@ std::span<const std::byte> IndexFile::Checked(const CheckedExtent& checked, cons
   return bytes;
 }
 
-void IndexFile::Release(const Extent& extent) const {
-  if (mapped_) mapped_->Release(Bytes(extent));
-}
-
 uint64_t IndexOutput::Begin() {
   const uint64_t begin = (end_ + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
   constexpr std::byte kZeros[kSectionAlignment] = {};

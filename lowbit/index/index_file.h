@@ -54,8 +54,6 @@ class IndexFile {
   }
   // The same after a look at the checksum. Throws Error naming `what`.
   std::span<const std::byte> Checked(const CheckedExtent& checked, const char* what) const;
-  // Drops resident pages.
-  void Release(const Extent& extent) const;
 
  private:
   // The newest slot, and the table that it names.
