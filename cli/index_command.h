@@ -13,7 +13,7 @@ namespace lowbit::cli {
 struct IndexArguments {
   std::string index;               // the index read or changed
   std::string base, queries, ids;  // files
-  std::string spec = "TQ4", metric = "l2", like, output, truth, filter, except;
+  std::string spec = "Trellis4", metric = "l2", like, output, truth, filter, except;
   std::vector<std::string> others;  // merge
   std::vector<int64_t> id;
   int64_t first_id = -1, limit = 0, sample = 0, k = 10, refine = 4;

@@ -1,5 +1,5 @@
-// An index file: opened, verified, searched, and a vector given back. Inputs whose header does not have its
-// checksum are given one, and so are tables, or nothing behind them would ever be reached.
+// An index file: opened, verified, searched, and a vector given back. A second time header, table and
+// sections get the checksums that they lack, or little behind them would ever be reached.
 #include <cstring>
 
 #include "fuzz/exercise.h"
@@ -22,7 +22,22 @@ void Search(std::span<const std::byte> bytes) {
   if (found.ids[0] >= 0) index.Reconstruct(found.ids[0]);
 }
 
-// The first slot, and the table that it names, with right checksums.
+// Right checksums for the sections that the table in `bytes` names, as far as it is one.
+void MendSections(std::span<std::byte> table_bytes, std::span<const std::byte> file) {
+  lowbit::IndexTable table = lowbit::ParseIndexTable(table_bytes, file.size(), "input");
+  const auto mend = [&](lowbit::CheckedExtent& section) {
+    section.checksum = lowbit::Checksum(file.subspan(section.extent.offset, section.extent.bytes));
+  };
+  mend(table.centroids);
+  mend(table.parameters);
+  mend(table.fine_parameters);
+  for (lowbit::SegmentTable& segment : table.segments) mend(segment.directory);
+  for (lowbit::CheckedExtent& removal : table.removals) mend(removal);
+  const std::string text = lowbit::Serialize(table);
+  std::memcpy(table_bytes.data(), text.data(), std::min(text.size(), table_bytes.size()));
+}
+
+// The first slot, the table that it names and the sections that the table names, with right checksums.
 std::vector<std::byte> WithChecksums(std::span<const std::byte> bytes) {
   std::vector<std::byte> fixed(bytes.begin(), bytes.end());
   if (fixed.size() < lowbit::kHeaderBytes) return fixed;
@@ -32,8 +47,11 @@ std::vector<std::byte> WithChecksums(std::span<const std::byte> bytes) {
   slot.version = lowbit::kIndexVersion;
   slot.generation |= uint64_t{1} << 63;  // greater than the other slots'
   slot.file_bytes = fixed.size();
-  if (slot.table_offset <= fixed.size() && slot.table_bytes <= fixed.size() - slot.table_offset)
-    slot.table_checksum = lowbit::Checksum(std::span(fixed).subspan(slot.table_offset, slot.table_bytes));
+  if (slot.table_offset <= fixed.size() && slot.table_bytes <= fixed.size() - slot.table_offset) {
+    const std::span<std::byte> table = std::span(fixed).subspan(slot.table_offset, slot.table_bytes);
+    lowbit::AllowErrors([&] { MendSections(table, fixed); });
+    slot.table_checksum = lowbit::Checksum(table);
+  }
   slot.checksum =
       lowbit::Checksum(std::as_bytes(std::span(&slot, 1)).first(offsetof(lowbit::HeaderSlot, checksum)));
   std::memcpy(fixed.data(), &slot, sizeof slot);

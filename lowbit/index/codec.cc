@@ -16,7 +16,9 @@ class RotatedCodec : public IndexCodec {
 
   int64_t bytes() const override { return code_->bytes(); }
   bool of_residuals() const override { return true; }
-  void Train(MatrixView<const float> x, uint64_t, ThreadPool& pool) override { code_->Train(x, pool); }
+  void Train(MatrixView<const float> x, const KMeansOptions&, ThreadPool& pool) override {
+    code_->Train(x, pool);
+  }
   std::vector<float> Parameters() const override { return code_->Parameters(); }
   void SetParameters(std::span<const float> parameters) override { code_->SetParameters(parameters); }
   void Encode(MatrixView<const float> x, int64_t first, uint8_t* codes) const override {
@@ -36,7 +38,7 @@ class RotatedCodec : public IndexCodec {
 
 }  // namespace
 
-void IndexCodec::Train(MatrixView<const float> x, uint64_t, ThreadPool&) {
+void IndexCodec::Train(MatrixView<const float> x, const KMeansOptions&, ThreadPool&) {
   if (x.cols != dim_) Fail("training vectors have {} dimensions, the codec {}", x.cols, dim_);
 }
 

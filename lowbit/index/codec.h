@@ -17,6 +17,7 @@
 #include "lowbit/base/thread_pool.h"
 #include "lowbit/index/index_spec.h"
 #include "lowbit/index/metric.h"
+#include "lowbit/quantize/kmeans.h"
 #include "lowbit/quantize/vector_code.h"
 
 namespace lowbit {
@@ -33,8 +34,11 @@ class IndexCodec {
   // Codes are of x - c; queries of squared distances are then q - c.
   virtual bool of_residuals() const { return false; }
 
-  // Learns from x (n, d), residuals where codes are of residuals.
-  virtual void Train(MatrixView<const float> x, uint64_t seed, ThreadPool& pool);
+  // Learns from x (n, d), residuals where codes are of residuals. kmeans: seed and progress of k-means, where
+  // the codec runs it.
+  virtual void Train(MatrixView<const float> x, const KMeansOptions& kmeans, ThreadPool& pool);
+  // Codebooks that Train makes by k-means.
+  virtual int64_t codebooks() const { return 0; }
   // What was learnt. SetParameters throws Error for numbers that are no such parameters.
   virtual std::vector<float> Parameters() const { return {}; }
   virtual void SetParameters(std::span<const float> parameters);

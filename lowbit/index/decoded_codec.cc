@@ -77,8 +77,8 @@ class ScalarCodec : public DecodedCodec {
       : DecodedCodec(dim), bits_(bits), low_(static_cast<size_t>(dim)), step_(low_.size()) {}
 
   int64_t bytes() const override { return (dim() * bits_ + 7) / 8; }
-  void Train(MatrixView<const float> x, uint64_t seed, ThreadPool& pool) override {
-    DecodedCodec::Train(x, seed, pool);
+  void Train(MatrixView<const float> x, const KMeansOptions& kmeans, ThreadPool& pool) override {
+    DecodedCodec::Train(x, kmeans, pool);
     for (int64_t j = 0; j < dim(); ++j) {
       float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
       for (int64_t i = 0; i < x.rows; ++i) low = std::min(low, x(i, j)), high = std::max(high, x(i, j));
@@ -154,10 +154,11 @@ class CodebookCodec : public DecodedCodec {
         widths_(static_cast<size_t>(spec.codebooks), spec.bits) {}
 
   int64_t bytes() const override { return CodeRecordBytes(widths_); }
-  void Train(MatrixView<const float> x, uint64_t seed, ThreadPool& pool) override {
-    DecodedCodec::Train(x, seed, pool);
+  int64_t codebooks() const override { return static_cast<int64_t>(widths_.size()); }
+  void Train(MatrixView<const float> x, const KMeansOptions& kmeans, ThreadPool& pool) override {
+    DecodedCodec::Train(x, kmeans, pool);
     CodebookOptions options;
-    options.kmeans.seed = seed;
+    options.kmeans = kmeans;
     options.search = search_;
     quantizer_ = std::make_unique<CodebookQuantizer>(
         CodebookQuantizer::Train(MatrixSource(x), shapes_, options, pool));

@@ -59,15 +59,22 @@ int OpenLocked(const std::filesystem::path& path) {
 
 IndexFile::IndexFile(const std::filesystem::path& path)
     : name_(path.string()), mapped_(std::make_unique<MappedFile>(path)), bytes_(mapped_->bytes()) {
-  Read();
+  ReadHeader();
+  if (slot_.file_bytes > bytes_.size()) {  // perhaps committed after the mapping was made
+    mapped_ = std::make_unique<MappedFile>(path);
+    bytes_ = mapped_->bytes();
+    ReadHeader();
+  }
+  ReadTable();
 }
 
 IndexFile::IndexFile(std::span<const std::byte> bytes, std::string name)
     : name_(std::move(name)), bytes_(bytes) {
-  Read();
+  ReadHeader();
+  ReadTable();
 }
 
-void IndexFile::Read() {
+void IndexFile::ReadHeader() {
   const HeaderSlot blank;
   if (bytes_.size() < kHeaderBytes) {
     if (bytes_.size() >= blank.magic.size() &&
@@ -76,6 +83,7 @@ void IndexFile::Read() {
     Fail("{}: is no lowbit index", name_);
   }
   bool found = false, named = false;
+  damaged_slots_ = 0;
   for (uint64_t at = 0; at < kHeaderBytes; at += kCopy) {
     const HeaderSlot slot = SlotAt(bytes_, at);
     named |= slot.magic == blank.magic;
@@ -90,6 +98,9 @@ void IndexFile::Read() {
   if (!found) Fail("{}: no copy of its header has its checksum: the file is damaged", name_);
   if (slot_.version > kIndexVersion)
     Fail("{}: index version {}, this program reads up to {}", name_, slot_.version, kIndexVersion);
+}
+
+void IndexFile::ReadTable() {
   if (slot_.file_bytes > bytes_.size())
     Fail("{}: truncated: {} bytes, the index has {}", name_, bytes_.size(), slot_.file_bytes);
   if (slot_.table_offset > slot_.file_bytes || slot_.table_bytes > slot_.file_bytes - slot_.table_offset)
@@ -106,10 +117,6 @@ std::span<const std::byte> IndexFile::Checked(const CheckedExtent& checked, cons
     Fail("{}: the {} at byte {} do not have their checksum: the file is damaged", name_, what,
          checked.extent.offset);
   return bytes;
-}
-
-void IndexFile::Release(const Extent& extent) const {
-  if (mapped_) mapped_->Release(Bytes(extent));
 }
 
 uint64_t IndexOutput::Begin() {

@@ -54,11 +54,11 @@ class IndexFile {
   }
   // The same after a look at the checksum. Throws Error naming `what`.
   std::span<const std::byte> Checked(const CheckedExtent& checked, const char* what) const;
-  // Drops resident pages.
-  void Release(const Extent& extent) const;
 
  private:
-  void Read();
+  // The newest slot, and the table that it names.
+  void ReadHeader();
+  void ReadTable();
 
   std::string name_;
   std::unique_ptr<MappedFile> mapped_;

@@ -6,6 +6,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/base/finite.h"
+#include "lowbit/base/progress.h"
 #include "lowbit/kernel/code_scan.h"
 #include "lowbit/kernel/nearest.h"
 #include "lowbit/quantize/kmeans.h"
@@ -103,12 +104,21 @@ IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSo
   if (x.rows < spec.lists)
     Fail("{}: {} lists need at least as many vectors to learn from, there are {}", NameOf(spec), spec.lists,
          x.rows);
+  KMeansOptions kmeans;
+  kmeans.seed = options.seed;
+  const int64_t most = kmeans.iterations + 1;
+  const int64_t codebooks =
+      (spec.lists > 1 ? 1 : 0) + model.codec_->codebooks() + (model.fine_ ? model.fine_->codebooks() : 0);
+  Progress progress("learning", codebooks * most, "passes of k-means");
+  int64_t begun = 0;
+  kmeans.watch = [&](int64_t pass) {
+    if (pass == 0) ++begun;  // those before may have ended early
+    progress.Update(std::min((begun - 1) * most + pass, codebooks * most));
+  };
   std::vector<uint32_t> lists(static_cast<size_t>(x.rows));
   if (spec.lists == 1) {
     model.centroids_ = MeanOf(x);
   } else {
-    KMeansOptions kmeans;
-    kmeans.seed = options.seed;
     const KMeans coarse = KMeans::Train(source, spec.lists, kmeans, pool);
     const auto c = coarse.centroids();
     model.centroids_.assign(c.data, c.data + c.rows * c.cols);
@@ -120,7 +130,7 @@ IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSo
     if (books != nullptr && points.rows < int64_t{1} << books->bits)
       Fail("{}: codebooks of {} codewords need at least as many vectors to learn from, there are {}",
            NameOf(codec_spec), 1 << books->bits, points.rows);
-    codec.Train(points, options.seed, pool);
+    codec.Train(points, kmeans, pool);
   };
   if (model.codec_->of_residuals()) {
     std::vector<float> residual(static_cast<size_t>(x.rows * x.cols));

@@ -20,7 +20,7 @@ void WriteGathered(IndexOutput& output, const std::vector<int64_t>& order,
     const size_t first = directory[e].first,
                  end = e + 1 < directory.size() ? directory[e + 1].first : order.size();
     gathered.resize((end - first) * static_cast<size_t>(width));
-    for (size_t i = first; i < end; ++i) {
+    for (size_t i = first; i < end && width > 0; ++i) {
       std::memcpy(gathered.data() + (i - first) * static_cast<size_t>(width), bytes.data() + order[i] * width,
                   static_cast<size_t>(width));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -37,6 +38,10 @@ class TopK {
   float limit() const { return limit_; }
   void Offer(const Candidate& candidate) {
     if (!(candidate.distance <= limit_)) return;
+    if (names_.empty() && capacity_ <= kReserved) {
+      distances_.reserve(capacity_);
+      names_.reserve(capacity_);
+    }
     distances_.push_back(candidate.distance + 0.0f);  // 0 and -0 are one distance
     names_.push_back({candidate.id, candidate.place});
     if (names_.size() == capacity_) Shrink();
@@ -48,15 +53,32 @@ class TopK {
   // Nearest first.
   std::vector<Candidate> Sorted() && {
     if (capacity_ != kUnbounded && names_.size() > k_) Shrink();
-    std::vector<Candidate> sorted;
-    for (size_t i = 0; i < names_.size(); ++i)
-      sorted.push_back({distances_[i], names_[i].id, names_[i].place});
-    std::sort(sorted.begin(), sorted.end(), Nearer());
+    // Numbers of the same order, each with the place of its candidate: faster to sort than candidates.
+    std::vector<uint64_t> keys(names_.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const auto bits = std::bit_cast<uint32_t>(distances_[i]);
+      const uint32_t ordered = bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u);
+      keys[i] = uint64_t{ordered} << 32 | i;
+    }
+    std::sort(keys.begin(), keys.end());
+    std::vector<Candidate> sorted(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const size_t from = keys[i] & 0xffffffffu;
+      sorted[i] = {distances_[from], names_[from].id, names_[from].place};
+    }
+    for (size_t begin = 0; begin < sorted.size();) {
+      size_t end = begin + 1;
+      while (end < sorted.size() && sorted[end].distance == sorted[begin].distance) ++end;
+      if (end - begin > 1)
+        std::sort(sorted.begin() + static_cast<int64_t>(begin), sorted.begin() + static_cast<int64_t>(end),
+                  Nearer());
+      begin = end;
+    }
     return sorted;
   }
 
  private:
-  static constexpr size_t kSpare = 32, kUnbounded = std::numeric_limits<size_t>::max();
+  static constexpr size_t kSpare = 32, kReserved = 4096, kUnbounded = std::numeric_limits<size_t>::max();
   struct Name {
     int64_t id;
     uint64_t place;

@@ -27,8 +27,8 @@ namespace lowbit {
 
 struct SearchOptions {
   int64_t k = 10;
-  int64_t nprobe =
-      8;  // lists that a query visits, the nearest centroids' (of the largest product for kInnerProduct)
+  // Lists that a query visits: those of the nearest centroids, for kInnerProduct of the largest product.
+  int64_t nprobe = 8;
   // With a refinement: this many times k candidates are ranked again by the finer code.
   int64_t refine = 4;
   const IdSet* filter = nullptr;  // not owned

@@ -19,7 +19,7 @@ namespace lowbit {
 namespace HWY_NAMESPACE {
 
 // 256 columns of 16 rows in f32 are 16 KiB, half of an L1 cache.
-constexpr int64_t kExpandedColumns = 256;
+[[maybe_unused]] constexpr int64_t kExpandedColumns = 256;
 
 #if LOWBIT_VECTOR_TARGET
 

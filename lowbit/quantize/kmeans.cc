@@ -255,6 +255,7 @@ class Trainer {
  private:
   Clusters Pass(int64_t begin, int64_t end, bool check) {
     CheckInterrupt();
+    if (options_.watch) options_.watch(passes_++);
     Clusters clusters(centroids_.rows, centroids_.cols);
     const std::vector<float> half_norms = HalfSquaredNorms(centroids_);
     ForEachBlock(source_, begin, end, [&](const PointBlock& block, int64_t first) {
@@ -295,7 +296,7 @@ class Trainer {
   MatrixView<float> centroids_;
   KMeansReport& report_;
   ThreadPool& pool_;
-  int64_t kept_;
+  int64_t kept_, passes_ = 0;
   std::vector<double> seen_;  // weight each centroid stands for
 };
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "lowbit/base/matrix.h"
@@ -38,6 +39,9 @@ struct KMeansOptions {
   int64_t batch = 0;
   // Centroid 0 is the origin and stays there: a residual codebook that holds it never makes a point worse.
   enum class Origin : uint8_t { kFree, kKept } origin = Origin::kFree;
+  // Called before each pass over the points or a batch, with its number from 0: for a line of progress. There
+  // are at most iterations + 1.
+  std::function<void(int64_t pass)> watch;
 };
 
 struct KMeansReport {

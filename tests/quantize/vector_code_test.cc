@@ -83,6 +83,50 @@ TEST(VectorCode, EstimatesAreInnerProductsWithTheDecodedVector) {
   }
 }
 
+// A batch gives what its queries give alone, and a query may be shifted after its projection.
+TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
+  constexpr int64_t kQueries = 6, kCodes = 21;
+  for (const std::string& name : VectorCodeNames()) {
+    const int64_t d = 45;
+    const auto code = Trained(name, d);
+    const std::vector<float> x = Gaussian(kCodes, d, 1), q = Gaussian(kQueries, d, 2), c = Gaussian(1, d, 3);
+    const std::vector<uint8_t> codes = Encoded(*code, x);
+    const int64_t width = code->projected_dim();
+    std::vector<float> projected(static_cast<size_t>(kQueries * width)), shift(static_cast<size_t>(width));
+    code->Project(c.data(), shift.data());
+    const std::vector<float> constant = {0, 1, -2, 3, 0, 5};
+    for (const bool shifted : {false, true}) {
+      for (int64_t r = 0; r < kQueries; ++r) {
+        float* to = &projected[static_cast<size_t>(r * width)];
+        code->Project(&q[static_cast<size_t>(r * d)], to);
+        for (size_t j = 0; shifted && j < shift.size(); ++j) to[j] -= shift[j];
+      }
+      for (const ScoreKind kind : {ScoreKind::kNegativeProduct, ScoreKind::kSquaredDistance}) {
+        std::vector<float> scores(kQueries * kCodes), single(kCodes);
+        code->PrepareBatch({projected.data(), kQueries, width}, constant.data(), kind)
+            ->Scores(codes.data(), kCodes, scores.data());
+        for (int64_t r = 0; r < kQueries; ++r) {
+          std::vector<float> own(&q[static_cast<size_t>(r * d)], &q[static_cast<size_t>(r * d)] + d);
+          for (size_t j = 0; shifted && j < own.size(); ++j) own[j] -= c[j];
+          const auto query = code->Prepare(own.data());
+          if (kind == ScoreKind::kSquaredDistance) {
+            query->SquaredDistances(codes.data(), kCodes, single.data());
+          } else {
+            query->InnerProducts(codes.data(), kCodes, single.data());
+            for (float& s : single) s = -s;
+          }
+          for (size_t i = 0; i < single.size(); ++i) {
+            // A rounding of the query may fall to the other side: 1/127 of its largest entry, in one place.
+            ASSERT_NEAR(scores[static_cast<size_t>(r * kCodes) + i],
+                        single[i] + constant[static_cast<size_t>(r)], 0.5)
+                << name << ' ' << shifted;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(VectorCode, CountsItsBits) {
   const VectorCodeOptions bare{.norms = false};
   EXPECT_EQ(MakeVectorCode("tq4", 128)->bytes(), 64 + 2);
