@@ -158,15 +158,23 @@ class Ahead {
   Ahead(std::span<const uint8_t> memory, int64_t steps)
       : at_(memory.data()),
         end_(at_ + memory.size()),
-        step_((static_cast<int64_t>(memory.size()) / steps + 63) / 64 * 64) {}
+        step_((static_cast<int64_t>(memory.size()) / steps + 63) / 64 * 64),
+        small_(memory.size() <= kFirstLevel) {}
   HWY_INLINE void Step() {
     const uint8_t* const stop = std::min(at_ + step_, end_);
-    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 3);
+    if (small_) {
+      for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 3);
+    } else {
+      for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+    }
   }
 
  private:
+  // What is read now and what is fetched must both fit in the first-level cache, or the second is the place.
+  static constexpr size_t kFirstLevel = size_t{15} << 10;
   const uint8_t *at_, *end_;
   int64_t step_;
+  bool small_;
 };
 
 // What a query brings to a page: its integers, and s_t = factor a_t (bias + sum) + extra m_t.
