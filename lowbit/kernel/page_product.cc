@@ -171,7 +171,7 @@ class Ahead {
 
  private:
   // What is read now and what is fetched must both fit in the first-level cache, or the second is the place.
-  static constexpr size_t kFirstLevel = size_t{12} << 10;
+  static constexpr size_t kFirstLevel = size_t{9} << 10;
   const uint8_t *at_, *end_;
   int64_t step_;
   bool small_;
