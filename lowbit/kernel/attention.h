@@ -28,9 +28,14 @@ class PackedPositions {
   virtual ~PackedPositions() = default;
   // Positions [0, count()) are packed; a multiple of 2 kKeyLanes.
   virtual int64_t count() const = 0;
-  // Positions [first, first + n), multiples of 2 kKeyLanes, of one head in f32, laid out as in CacheView.
-  virtual void Keys(int64_t kv_head, int64_t first, int64_t n, float* keys) const = 0;
-  virtual void Values(int64_t kv_head, int64_t first, int64_t n, float* values) const = 0;
+  // Positions t in [first, first + n), multiples of 2 kKeyLanes inside one chunk, of one head; at most 64
+  // queries and rows of s or p that are kAttentionChunk apart:
+  //   s[i, t - first] = scale <q_i, k_t>,   y[i, c] += sum_t p[i, t - first] v[t, c]
+  // A query's results do not depend on the others, nor on positions before the first with p > 0.
+  virtual void Scores(int64_t kv_head, int64_t first, int64_t n, const float* const* q, int queries,
+                      float scale, float* s) const = 0;
+  virtual void Accumulate(int64_t kv_head, int64_t first, int64_t n, const float* p, int queries,
+                          float* y) const = 0;
   // head_size entries: a query in the keys' space; an output from the values' space, in place.
   virtual void TransformQuery(const float* q, float* out) const = 0;
   virtual void RestoreOutput(float* y) const = 0;
@@ -62,8 +67,14 @@ void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t 
 
 // y (rows, heads * head_size) for queries at positions [position, position + rows) of the sequence, whose
 // keys are in the cache's storage (not its packed part). head_size must be a multiple of 8 and at most 512. A
-// packed chunk is decoded once for the queries of up to 16 rows and all heads that share it.
+// packed chunk is given once to the queries of up to 16 rows and all heads that share it.
 void Attend(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* q, float* y,
             int64_t rows, ThreadPool& pool);
+
+// The two products of attention over decoded positions [0, n), n a multiple of 16 up to kAttentionChunk, in
+// f32 laid out as in CacheView, as Scores and Accumulate of PackedPositions.
+void KeyScores(const float* keys, int64_t head_size, int64_t n, const float* const* q, int queries,
+               float scale, float* s);
+void ValueSums(const float* values, int64_t head_size, int64_t n, const float* p, int queries, float* y);
 
 }  // namespace lowbit

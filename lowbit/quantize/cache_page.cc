@@ -16,8 +16,6 @@ namespace {
 Table TableOf(const ChannelRun& run) {
   switch (run.rule) {
     case CacheRule::kNorm:
-      if (run.levels.size() != size_t{1} << run.bits)
-        Fail("{} levels for codes of {} bits", run.levels.size(), run.bits);
       return LearnedTable(run.levels);
     case CacheRule::kAbsMax:
       return NarrowIntegerTable(run.bits);
@@ -29,6 +27,76 @@ Table TableOf(const ChannelRun& run) {
       return TernaryTable();
   }
   Fail("not a rule of a cache page");
+}
+
+constexpr float kMiddle = 64;  // of whole levels from 1 to 127
+
+// The u for which u (l - 64), l whole, comes nearest to `levels` of a law of unit variance: squared errors
+// weighted by about what the law gives a level.
+float BestUnit(const std::vector<float>& levels) {
+  float most = 0;
+  for (const float v : levels) most = std::max(most, std::abs(v));
+  const size_t n = levels.size();
+  double least = INFINITY;
+  const float smallest = most / (kMiddle - 1);
+  float best = smallest;
+  for (int step = 0; step < 256 && most > 0; ++step) {
+    const float unit = smallest * (1 + 0.001f * static_cast<float>(step));
+    double error = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const double gap = levels[std::min(i + 1, n - 1)] - levels[i > 0 ? i - 1 : 0];
+      const double off = levels[i] - unit * (std::nearbyint(levels[i] / unit + kMiddle) - kMiddle);
+      error += gap * std::exp(-0.5 * levels[i] * levels[i]) * off * off;
+    }
+    if (error < least) {
+      least = error;
+      best = unit;
+    }
+  }
+  return best;
+}
+
+bool InTiles(const ChannelRun& spec) {
+  const bool wide = spec.bits == 8 && spec.rule == CacheRule::kAbsMax;
+  return spec.channels % kTileChannels == 0 && (spec.bits <= 4 || wide);
+}
+
+// For the kernel; the levels of a law are rounded in `spec` too.
+PageRun ProductOf(ChannelRun& spec, PageSide side) {
+  PageRun run{.channels = spec.channels, .bits = spec.bits, .axis = spec.axis};
+  run.minimum = spec.rule == CacheRule::kRange;
+  for (size_t i = 0; i < run.level.size(); ++i) run.level[i] = static_cast<uint8_t>(i);
+  switch (spec.rule) {
+    case CacheRule::kNorm: {
+      run.unit = BestUnit(spec.levels);
+      run.zero = static_cast<int>(kMiddle);
+      for (size_t i = 0; i < spec.levels.size(); ++i) {
+        const float level = std::clamp(std::nearbyint(spec.levels[i] / run.unit + kMiddle), 1.0f, 127.0f);
+        run.level[i] = static_cast<uint8_t>(level);
+        spec.levels[i] = run.unit * (level - kMiddle);
+      }
+      break;
+    }
+    case CacheRule::kAbsMax:
+      run.zero = 1 << (spec.bits - 1);
+      break;
+    case CacheRule::kRange:
+      break;
+    case CacheRule::kSign:
+      run.level[1] = 2;
+      run.zero = 1;
+      break;
+    case CacheRule::kTernary:
+      run.zero = 1;
+      run.ternary = true;
+      run.bits = 8;
+      break;
+  }
+  // A second digit where the first one's rounding is not small beside the code's own error: eight bits, and
+  // four of keys whose scales differ between channels, so that most products are far below the largest.
+  const bool fine = run.bits == 4 && side == PageSide::kKeys && spec.axis == CacheAxis::kChannel;
+  run.digits = run.bits == 8 || fine ? 2 : 1;
+  return run;
 }
 
 constexpr size_t RoundUp4(size_t n) {
@@ -69,12 +137,18 @@ Numbers NumbersOf(const ChannelRun& run, const Table& table, const Extent& e, in
 
 }  // namespace
 
-PageCodec::PageCodec(std::vector<ChannelRun> runs) {
+PageCodec::PageCodec(std::vector<ChannelRun> runs, PageSide side) : side_(side) {
+  bool all = true;
   for (ChannelRun& spec : runs) {
     if (spec.channels < 1) Fail("cache page: a run of {} channels", spec.channels);
     if (spec.rule == CacheRule::kSign) spec.bits = 1;
     if (spec.rule == CacheRule::kTernary) spec.bits = 2;
     if (spec.bits < 1 || spec.bits > 8) Fail("cache page: codes of {} bits", spec.bits);
+    if (spec.rule == CacheRule::kNorm && spec.levels.size() != size_t{1} << spec.bits)
+      Fail("{} levels for codes of {} bits", spec.levels.size(), spec.bits);
+    const bool tiles = InTiles(spec);
+    PageRun product;
+    if (tiles) product = ProductOf(spec, side);
     const size_t codes = static_cast<size_t>(spec.channels) * kCachePage;
     const size_t shared = static_cast<size_t>(spec.axis == CacheAxis::kPosition ? kCachePage : spec.channels);
     const size_t numbers = shared * (spec.rule == CacheRule::kRange ? 2 : 1);
@@ -83,12 +157,19 @@ PageCodec::PageCodec(std::vector<ChannelRun> runs) {
             .scales = bytes_,
             .codes = bytes_ + RoundUp4(numbers * 2),
             .code_bytes = spec.rule == CacheRule::kTernary ? TritBytes(codes) : PackedBytes(codes, spec.bits),
+            .tiles = tiles,
             .table = TableOf(spec),
             .rounder = TableRounder(TableOf(spec))};
+    product.begin = run.begin;
+    product.numbers = run.scales;
+    product.codes = run.codes;
+    products_.push_back(product);
+    all = all && tiles;
     bytes_ = run.codes + RoundUp4(run.code_bytes);
     channels_ += spec.channels;
     runs_.push_back(std::move(run));
   }
+  if (!all) products_.clear();
 }
 
 void PageCodec::Encode(const float* x, uint8_t* page) const {
@@ -161,7 +242,13 @@ void PageCodec::EncodeRun(const Run& run, const float* x, uint8_t* page) const {
   }
   const std::span<uint8_t> bytes(page + run.codes, run.code_bytes);
   if (spec.rule == CacheRule::kTernary) {
+    if (run.tiles) {
+      const std::vector<uint8_t> plain = codes;
+      PackTiles(plain.data(), n, 8, side_, codes.data());
+    }
     PackTernary(codes, bytes);
+  } else if (run.tiles) {
+    PackTiles(codes.data(), n, spec.bits, side_, bytes.data());
   } else {
     PackBits(codes, spec.bits, bytes);
   }
@@ -184,6 +271,12 @@ void PageCodec::DecodeRun(const Run& run, const uint8_t* page, float* x) const {
   const std::span<const uint8_t> bytes(page + run.codes, run.code_bytes);
   if (spec.rule == CacheRule::kTernary) {
     UnpackTernary(bytes, codes);
+    if (run.tiles) {
+      const std::vector<uint8_t> tiles = codes;
+      UnpackTiles(tiles.data(), n, 8, side_, codes.data());
+    }
+  } else if (run.tiles) {
+    UnpackTiles(bytes.data(), n, spec.bits, side_, codes.data());
   } else {
     UnpackBits(bytes, spec.bits, codes);
   }

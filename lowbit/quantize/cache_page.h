@@ -11,23 +11,24 @@
 //
 // a and m are rounded to f16 before any code is chosen. A page is packed once and never changes: appending
 // positions one by one or many at once gives the same bytes.
+//
+// Where the channels of a run are a multiple of 16, its codes lie as kernel/page_product.h wants them and
+// products are computed on them; but for codes of more than 4 bits other than those of kAbsMax in 8. Levels of a
+// law in up to 4 bits are rounded there, before any code is chosen, to u (l - 64) with whole l from 1 to
+// 127 and the best u.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "lowbit/format/table.h"
+#include "lowbit/kernel/page_product.h"
 #include "lowbit/kernel/table_rounding.h"
 
 namespace lowbit {
 
-inline constexpr int kCachePage = 32;  // positions
-
-enum class CacheAxis : uint8_t {
-  kPosition,  // the channels of a run at one position share a and m
-  kChannel,   // the 32 positions of one channel do
-};
 enum class CacheRule : uint8_t { kNorm, kAbsMax, kRange, kSign, kTernary };
 
 struct ChannelRun {
@@ -42,7 +43,7 @@ struct ChannelRun {
 class PageCodec {
  public:
   // Throws Error for a run without channels or with bits out of range.
-  explicit PageCodec(std::vector<ChannelRun> runs);
+  explicit PageCodec(std::vector<ChannelRun> runs, PageSide side = PageSide::kKeys);
 
   int channels() const { return channels_; }
   // Bytes of a page, a multiple of 4; everything is in it.
@@ -54,12 +55,16 @@ class PageCodec {
   // x (channels, 32): channel by channel, 32 positions side by side.
   void Decode(const uint8_t* page, float* x) const;
 
+  // The runs as PageScores and PageSums want them; empty where one of them is only there to be decoded.
+  std::span<const PageRun> products() const { return products_; }
+
  private:
   struct Run {
     ChannelRun spec;
     int begin;             // first channel
     size_t scales, codes;  // offsets in the page
     size_t code_bytes;
+    bool tiles;  // the order of the codes
     Table table;
     TableRounder rounder;
   };
@@ -67,7 +72,9 @@ class PageCodec {
   void EncodeRun(const Run& run, const float* x, uint8_t* page) const;
   void DecodeRun(const Run& run, const uint8_t* page, float* x) const;
 
+  PageSide side_;
   std::vector<Run> runs_;
+  std::vector<PageRun> products_;
   int channels_ = 0;
   size_t bytes_ = 0;
 };

@@ -146,7 +146,8 @@ std::vector<std::string> CacheFormatNames() {
 
 CacheSide::CacheSide(const CacheSideFormat& format, bool keys, std::span<const float> range,
                      std::span<const float> magnitude, uint64_t seed)
-    : codec_(RunsOf(format, keys, static_cast<int>(range.size()))) {
+    : codec_(RunsOf(format, keys, static_cast<int>(range.size())),
+             keys ? PageSide::kKeys : PageSide::kValues) {
   const int n = static_cast<int>(range.size());
   const auto turn = [&](int begin, int end, int rounds) {
     if (begin < end)

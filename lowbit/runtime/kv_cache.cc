@@ -67,8 +67,17 @@ class KvCache::Packed : public PackedPositions {
   }
   void Advance() { count_ += kCachePage; }
 
-  void Keys(int64_t kv_head, int64_t first, int64_t n, float* keys) const override {
+  void Scores(int64_t kv_head, int64_t first, int64_t n, const float* const* q, int queries, float scale,
+              float* s) const override {
+    const auto runs = keys_->codec().products();
+    if (!runs.empty()) {
+      Pages pages = PagesOf(*keys_, key_pages_, kv_head, first, n);
+      pages.ahead = BytesOf(PagesOf(*values_, value_pages_, kv_head, first, n));
+      PageScores(runs, pages, q, queries, scale, s, kAttentionChunk);
+      return;
+    }
     const int64_t size = shape_.head_size;
+    float* const keys = Decoded(n);
     Decode(*keys_, key_pages_, kv_head, first, n, [&](int64_t position, const float* page) {
       // (channel, 32) to two blocks of (channel, 16).
       for (int64_t half = 0; half < kCachePage / kKeyLanes; ++half) {
@@ -77,14 +86,26 @@ class KvCache::Packed : public PackedPositions {
           std::copy_n(page + c * kCachePage + half * kKeyLanes, kKeyLanes, to + c * kKeyLanes);
       }
     });
+    KeyScores(keys, size, n, q, queries, scale, s);
   }
-  void Values(int64_t kv_head, int64_t first, int64_t n, float* values) const override {
+  void Accumulate(int64_t kv_head, int64_t first, int64_t n, const float* p, int queries,
+                  float* y) const override {
     const int64_t size = shape_.head_size;
+    const auto runs = values_->codec().products();
+    if (!runs.empty()) {
+      Pages pages = PagesOf(*values_, value_pages_, kv_head, first, n);
+      const int64_t next = std::min<int64_t>(count_ - first - n, kAttentionChunk);
+      pages.ahead = BytesOf(PagesOf(*keys_, key_pages_, kv_head, first + n, next));
+      PageSums(runs, pages, p, kAttentionChunk, queries, y, size);
+      return;
+    }
+    float* const values = Decoded(n);
     Decode(*values_, value_pages_, kv_head, first, n, [&](int64_t position, const float* page) {
       for (int64_t t = 0; t < kCachePage; ++t) {
         for (int64_t c = 0; c < size; ++c) values[(position + t) * size + c] = page[c * kCachePage + t];
       }
     });
+    ValueSums(values, size, n, p, queries, y);
   }
   void TransformQuery(const float* q, float* out) const override { keys_->Apply(q, out); }
   void RestoreOutput(float* y) const override { values_->Inverse(y, y); }
@@ -99,6 +120,18 @@ class KvCache::Packed : public PackedPositions {
     std::vector<float> turned(static_cast<size_t>(kCachePage * size));
     for (int64_t t = 0; t < kCachePage; ++t) side.Apply(x + t * size, turned.data() + t * size);
     side.codec().Encode(turned.data(), Page(side, pages, kv_head, count_ / kCachePage));
+  }
+  Pages PagesOf(const CacheSide& side, const Buffer<uint8_t>& pages, int64_t kv_head, int64_t first,
+                int64_t n) const {
+    return {Page(side, pages, kv_head, first / kCachePage), side.codec().bytes(), n / kCachePage};
+  }
+  static std::span<const uint8_t> BytesOf(const Pages& pages) {
+    return {pages.data, static_cast<size_t>(pages.count) * pages.stride};
+  }
+  float* Decoded(int64_t positions) const {
+    thread_local Buffer<float> memory;
+    memory.Reserve(static_cast<size_t>(positions * shape_.head_size));
+    return memory.data();
   }
   template <class Emit>
   void Decode(const CacheSide& side, const Buffer<uint8_t>& pages, int64_t kv_head, int64_t first, int64_t n,

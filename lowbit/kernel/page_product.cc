@@ -1,0 +1,742 @@
+#include "lowbit/kernel/page_product.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "lowbit/base/error.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/kernel/code_packing.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "lowbit/kernel/page_product.cc"
+#include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/page_dot-inl.h"
+
+#ifndef LOWBIT_KERNEL_PAGE_PRODUCT_CC_
+#define LOWBIT_KERNEL_PAGE_PRODUCT_CC_
+namespace lowbit {
+namespace {
+
+constexpr int kMaxChannels = 512, kMaxPages = 8;
+constexpr int kPositions = kMaxPages * kCachePage;
+constexpr float kLeast = 1e-30f;  // weights below it are zero: their reciprocal would not be finite
+
+// The greatest integers; those of two digits leave room for the rounding of the high one.
+constexpr float GreatestQuery(int digits) {
+  return digits == 1 ? 127 : 127 * 128;
+}
+constexpr float GreatestWeight(int digits) {
+  return digits == 1 ? 127 : 127 * 128 + 127;
+}
+
+// The dither of position t less one half: what is added before rounding to nearest.
+struct Dither {
+  alignas(64) float at[kCachePage];
+  constexpr Dither() : at() {
+    for (int t = 0; t < kCachePage; ++t) {
+      int reversed = 0;
+      for (int bit = 0; bit < 5; ++bit) reversed |= (t >> bit & 1) << (4 - bit);
+      at[t] = (static_cast<float>(reversed) + 0.5f) / kCachePage - 0.5f;
+    }
+  }
+};
+constexpr Dither kDither;
+
+// Levels of values, signed so that no correction by the sum of the weights is needed: up to 4 bits a table by
+// code; at 8 bits the level is code - table.
+struct SignedLevels {
+  alignas(16) uint8_t table[16];
+
+  explicit SignedLevels(const PageRun& run) {
+    for (int i = 0; i < 16; ++i)
+      table[i] =
+          static_cast<uint8_t>(run.bits == 8 ? run.zero : run.level[static_cast<size_t>(i)] - run.zero);
+  }
+};
+
+// The tiles of a run's page: in place, or ternary codes unpacked to `bytes`.
+const uint8_t* TilesOf(const PageRun& run, const uint8_t* page, uint8_t* bytes) {
+  if (!run.ternary) return page + run.codes;
+  const size_t codes = static_cast<size_t>(run.channels) * kCachePage;
+  UnpackTernary({page + run.codes, (codes + 4) / 5}, {bytes, codes});
+  return bytes;
+}
+
+}  // namespace
+}  // namespace lowbit
+#endif  // LOWBIT_KERNEL_PAGE_PRODUCT_CC_
+
+HWY_BEFORE_NAMESPACE();
+namespace lowbit {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if LOWBIT_VECTOR_TARGET
+
+using D8 = hn::Rebind<int8_t, DF>;
+using D4 = hn::CappedTag<float, 4>;
+
+// Queries, or the digits of their integers, that are multiplied together: as many sums as registers hold.
+constexpr int kMaxTogether = HWY_TARGET == HWY_AVX3 ? 4 : 2;
+
+HWY_INLINE void StoreDigits(hn::Vec<DI> r, int digits, int8_t* to, int64_t stride) {
+  const D8 d8;
+  if (digits == 1) {
+    hn::StoreU(hn::DemoteTo(d8, r), d8, to);
+    return;
+  }
+  const auto high = hn::ShiftRight<7>(hn::Add(r, hn::Set(DI(), 64)));
+  hn::StoreU(hn::DemoteTo(d8, high), d8, to);
+  hn::StoreU(hn::DemoteTo(d8, hn::Sub(r, hn::ShiftLeft<7>(high))), d8, to + stride);
+}
+
+// r of n entries of q, a digit every `stride`; returns s and sum_c r_c.
+struct Rounded {
+  float scale;
+  int32_t sum;
+};
+HWY_INLINE Rounded RoundQuery(const float* q, int n, int digits, int8_t* r, int64_t stride) {
+  const DF d;
+  auto most = hn::Zero(d);
+  for (int c = 0; c < n; c += kLanes) most = hn::Max(most, hn::Abs(hn::LoadU(d, q + c)));
+  const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most)), greatest = GreatestQuery(digits);
+  const auto inverse = hn::Set(d, magnitude > kLeast ? greatest / magnitude : 0.0f);
+  auto sum = hn::Zero(DI());
+  for (int c = 0; c < n; c += kLanes) {
+    const auto v = hn::NearestInt(hn::Mul(hn::LoadU(d, q + c), inverse));
+    sum = hn::Add(sum, v);
+    StoreDigits(v, digits, r + c, stride);
+  }
+  return {magnitude / greatest, hn::GetLane(hn::SumOfLanes(DI(), sum))};
+}
+
+// Sixteen running sums, whatever the register width: the same order on every target.
+HWY_INLINE float SumOf(const Floats& f) {
+  alignas(64) float lane[16];
+  StoreFloats(f, lane);
+  for (int n = 8; n > 0; n /= 2) {
+    for (int i = 0; i < n; ++i) lane[i] += lane[i + n];
+  }
+  return lane[0];
+}
+
+// Levels of quad q: keys unsigned, values less what makes them signed.
+template <int kBits, int q>
+HWY_INLINE Bytes KeyLevels(const Tile<kBits>& tile, const hn::Vec<DB> table) {
+  const Bytes codes = tile.template Quad<q>();
+  if constexpr (kBits == 8) return codes;
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[i]); });
+}
+template <int kBits, int q>
+HWY_INLINE Bytes ValueLevels(const Tile<kBits>& tile, const hn::Vec<DB> table) {
+  const Bytes codes = tile.template Quad<q>();
+  if constexpr (kBits == 8)
+    return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::Sub(codes.v[i], table); });
+  return OfParts<Bytes>([&](auto i) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[i]); });
+}
+
+// One register for all addresses that are constants away from it: compilers would compute each before a loop.
+HWY_INLINE void KeepAddress(const int8_t*& p) {
+#if defined(__GNUC__)
+  asm("" : "+r"(p));
+#endif
+}
+
+template <int kDigits, class Sum>
+HWY_INLINE Floats Joined(const Sum* digits) {
+  const Floats high = ToFloats(digits[0].total);
+  if constexpr (kDigits == 1) return high;
+  return MulAdd(high, SetFloats(128), ToFloats(digits[kDigits - 1].total));
+}
+
+// Spreads the fetching of memory over a number of steps.
+class Ahead {
+ public:
+  Ahead(std::span<const uint8_t> memory, int64_t steps)
+      : at_(memory.data()),
+        end_(at_ + memory.size()),
+        step_((static_cast<int64_t>(memory.size()) / steps + 63) / 64 * 64),
+        small_(memory.size() <= kFirstLevel) {}
+  HWY_INLINE void Step() {
+    const uint8_t* const stop = std::min(at_ + step_, end_);
+    if (small_) {
+      for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 3);
+    } else {
+      for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+    }
+  }
+
+ private:
+  // What is read now and what is fetched must both fit in the first-level cache, or the second is the place.
+  static constexpr size_t kFirstLevel = size_t{9} << 10;
+  const uint8_t *at_, *end_;
+  int64_t step_;
+  bool small_;
+};
+
+// What a query brings to a page: its integers, and s_t = factor a_t (bias + sum) + extra m_t.
+struct KeyQuery {
+  float factor, extra;
+  int32_t bias;
+};
+
+template <class Dot, int kBits, int kDigits, int kQueries>
+HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* const* q, float scale, float* s,
+                         int64_t s_stride, Ahead* ahead, uint8_t* unpacked) {
+  constexpr int kRows = kQueries * kDigits;
+  using Sum = KeySum<Dot, kBits == 8>;
+  const int64_t n = run.channels;
+  alignas(64) int8_t r[kRows * kMaxChannels];
+  KeyQuery query[kQueries];
+  const bool by_position = run.axis == CacheAxis::kPosition;
+  const float unit = run.unit * scale;
+  const auto round = [&](int i, const float* x) HWY_ATTR {
+    const Rounded rounded =
+        RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxChannels, kMaxChannels);
+    query[i].factor = unit * rounded.scale;
+    query[i].bias = -run.zero * rounded.sum;
+  };
+  if (by_position) {
+    for (int i = 0; i < kQueries; ++i) {
+      round(i, q[i] + run.begin);
+      Floats sum = ZeroFloats();
+      for (int64_t c = 0; run.minimum && c < n; c += 16) sum = Add(sum, LoadFloats(q[i] + run.begin + c));
+      query[i].extra = scale * SumOf(sum);
+    }
+  }
+  const auto table = hn::LoadDup128(DB(), run.level.data());
+  for (int64_t j = 0; j < pages.count; ++j) {
+    const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
+    if (ahead != nullptr) ahead->Step();
+    const uint8_t* const numbers = page + run.numbers;
+    if (!by_position) {
+      alignas(64) float scaled[kMaxChannels];
+      for (int i = 0; i < kQueries; ++i) {
+        Floats sum = ZeroFloats();
+        for (int64_t c = 0; c < n; c += 16) {
+          const Floats x = LoadFloats(q[i] + run.begin + c);
+          StoreFloats(Mul(x, LoadF16(numbers + 2 * c)), scaled + c);
+          if (run.minimum) sum = MulAdd(x, LoadF16(numbers + 2 * (n + c)), sum);
+        }
+        round(i, scaled);
+        query[i].extra = scale * SumOf(sum);
+      }
+    }
+    const uint8_t* tiles = TilesOf(run, page, unpacked);
+    Sum sum[2][kRows];
+    Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
+      constexpr bool kLast = i % kDigits == kDigits - 1;
+      const Ints bias = kLast ? SetInts(query[i / kDigits].bias) : ZeroInts();
+      sum[0][i].Start(bias);
+      sum[1][i].Start(bias);
+    });
+    for (int64_t c = 0; c < n; c += kTileChannels, tiles += 64 * kBits) {
+      Tile<kBits> tile;
+      tile.Load(tiles);
+      const int8_t* from = r + c;
+      KeepAddress(from);
+      Unroll<0, 4>([&](auto quad) LOWBIT_STEP {
+        constexpr int k = decltype(quad)::value;
+        const Bytes low = KeyLevels<kBits, k>(tile, table), high = KeyLevels<kBits, k + 4>(tile, table);
+        Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
+          const int8_t* const x = from + i * kMaxChannels + 4 * k;
+          sum[0][i].Step(low, x);
+          sum[1][i].Step(high, x);
+        });
+      });
+    }
+    Unroll<0, 2>([&](auto half) LOWBIT_STEP {
+      const Floats a = by_position ? LoadF16(numbers + 32 * half) : SetFloats(1);
+      const Floats m = by_position && run.minimum ? LoadF16(numbers + 64 + 32 * half) : SetFloats(1);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        float* const to = s + i * s_stride + j * kCachePage + 16 * half;
+        const Floats total = Joined<kDigits>(sum[half] + i * kDigits);
+        Floats y = MulAdd(Mul(total, SetFloats(query[i].factor)), a, LoadFloats(to));
+        if (run.minimum) y = MulAdd(m, SetFloats(query[i].extra), y);
+        StoreFloats(y, to);
+      });
+    });
+  }
+}
+
+// The greatest lanes of four vectors.
+HWY_INLINE hn::Vec<D4> MaxOfEach(const hn::Vec<DF>* v) {
+  const DF d;
+  const D4 d4;
+  const auto first = hn::Max(hn::InterleaveLower(d, v[0], v[2]), hn::InterleaveUpper(d, v[0], v[2]));
+  const auto second = hn::Max(hn::InterleaveLower(d, v[1], v[3]), hn::InterleaveUpper(d, v[1], v[3]));
+  alignas(64) float block[16];
+  hn::Store(hn::Max(hn::InterleaveLower(d, first, second), hn::InterleaveUpper(d, first, second)), d, block);
+  auto most = hn::Load(d4, block);
+  for (int i = 4; i < kLanes; i += 4) most = hn::Max(most, hn::Load(d4, block + i));
+  return most;
+}
+
+// The low bytes of 16 integers.
+HWY_INLINE void StoreLowBytes(const Ints& v, uint8_t* to) {
+#if HWY_TARGET == HWY_AVX3
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v.v[0].raw));
+#else
+  const hn::Rebind<uint8_t, DI> d8;
+  EachPart([&](auto k) LOWBIT_STEP {
+    hn::StoreU(hn::DemoteTo(d8, hn::And(v.v[k], hn::Set(DI(), 255))), d8, to + kLanes * k);
+  });
+#endif
+}
+
+// The weights of up to four queries: the integers of all pages, a digit every kPositions, and
+// y_c += factor a_c sum + extra m_c for each page.
+template <int kQueries, int kDigits>
+struct Weights {
+  alignas(64) int8_t r[kQueries][kDigits][kPositions];
+  alignas(64) float factor[kMaxPages][4], extra[kMaxPages][4];
+  float minima[kQueries];  // sum_t p_t m_t over all pages where m is the position's
+
+  HWY_INLINE void Round(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride,
+                        float unit) {
+    const D4 d4;
+    const bool by_position = run.axis == CacheAxis::kPosition;
+    constexpr float kGreatest = GreatestWeight(kDigits);
+    const Floats shift[2] = {LoadFloats(kDither.at), LoadFloats(kDither.at + 16)};
+    // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
+    const Floats magic = SetFloats(0x1.8p23f);
+    Floats sum[kQueries];
+    for (int i = 0; i < kQueries; ++i) sum[i] = ZeroFloats();
+    for (int64_t j = 0; j < pages.count; ++j) {
+      const uint8_t* const numbers = pages.data + static_cast<size_t>(j) * pages.stride + run.numbers;
+      const Floats a[2] = {by_position ? LoadF16(numbers) : SetFloats(1),
+                           by_position ? LoadF16(numbers + 32) : SetFloats(1)};
+      const float* const from = p + j * kCachePage;
+      if (run.minimum) {
+        for (int i = 0; i < kQueries; ++i) {
+          const Floats w[2] = {LoadFloats(from + i * p_stride), LoadFloats(from + i * p_stride + 16)};
+          if (by_position) {
+            sum[i] = MulAdd(w[0], LoadF16(numbers + 64), sum[i]);
+            sum[i] = MulAdd(w[1], LoadF16(numbers + 96), sum[i]);
+          } else {
+            extra[j][i] = SumOf(Add(w[0], w[1]));
+          }
+        }
+      }
+      Floats w[kQueries][2];
+      hn::Vec<DF> most[4] = {hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF())};
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        w[i][0] = Mul(LoadFloats(from + i * p_stride), a[0]);
+        w[i][1] = Mul(LoadFloats(from + i * p_stride + 16), a[1]);
+        EachPart([&](auto k)
+                     LOWBIT_STEP { most[i] = hn::Max(most[i], hn::Max(w[i][0].v[k], w[i][1].v[k])); });
+      });
+      const auto magnitude = MaxOfEach(most);
+      hn::Store(hn::Mul(magnitude, hn::Set(d4, unit / kGreatest)), d4, factor[j]);
+      alignas(16) float inverse[4];
+      hn::Store(hn::IfThenElseZero(hn::Gt(magnitude, hn::Set(d4, kLeast)),
+                                   hn::Div(hn::Set(d4, kGreatest), magnitude)),
+                d4, inverse);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        const Floats times = SetFloats(inverse[i]);
+        Unroll<0, 2>([&](auto half) LOWBIT_STEP {
+          const Floats up = Add(Add(Mul(w[i][half], times), shift[half]), magic);
+          const Ints v = OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::BitCast(DI(), up.v[k]); });
+          auto* const to = reinterpret_cast<uint8_t*>(r[i][0]) + j * kCachePage + 16 * half;
+          if constexpr (kDigits == 1) {
+            StoreLowBytes(v, to);
+          } else {
+            const auto low = hn::Set(DI(), 127);
+            StoreLowBytes(
+                OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::And(hn::ShiftRight<7>(v.v[k]), low); }),
+                to);
+            StoreLowBytes(OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::And(v.v[k], low); }),
+                          to + kPositions);
+          }
+        });
+      });
+    }
+    for (int i = 0; i < kQueries; ++i) minima[i] = run.minimum && by_position ? SumOf(sum[i]) : 0;
+  }
+};
+
+// y += the sums of kTiles tiles from channel c of the run on, over pages [begin, end) whose tiles are
+// `stride` bytes apart.
+template <class Dot, int kBits, int kDigits, int kQueries, int kTiles>
+HWY_INLINE void SumTiles(const PageRun& run, const Pages& pages, const uint8_t* tiles, size_t stride,
+                         int64_t begin, int64_t end, hn::Vec<DB> table,
+                         const Weights<kQueries, kDigits>& weights, int c, float* y, int64_t y_stride,
+                         Ahead* ahead) {
+  const bool by_channel = run.axis == CacheAxis::kChannel;
+  Floats total[kTiles][kQueries];
+  Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+    Unroll<0, kQueries>([&](auto i)
+                            LOWBIT_STEP { total[k][i] = LoadFloats(y + i * y_stride + kTileChannels * k); });
+  });
+  for (int64_t j = begin; j < end; ++j, tiles += stride) {
+    if (ahead != nullptr) ahead->Step();
+    ValueSum<Dot, kBits == 8> sum[kTiles][kQueries][kDigits];
+    Tile<kBits> tile[kTiles];
+    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+      tile[k].Load(tiles + 64 * kBits * k);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP { sum[k][i][digit].Start(ZeroInts()); });
+      });
+    });
+    const int8_t* r = weights.r[0][0] + j * kCachePage;
+    KeepAddress(r);
+    Unroll<0, 8>([&](auto step) LOWBIT_STEP {
+      constexpr int kQuad = QuadAt<kBits>(decltype(step)::value);
+      Bytes levels[kTiles];
+      Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { levels[k] = ValueLevels<kBits, kQuad>(tile[k], table); });
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Unroll<0, kDigits>([&](auto digit) LOWBIT_STEP {
+          const Quad x = Broadcast<Dot>(r + (i * kDigits + digit) * kPositions + 4 * kQuad);
+          Unroll<0, kTiles>([&](auto k) LOWBIT_STEP { sum[k][i][digit].Step(levels[k], x); });
+        });
+      });
+    });
+    const uint8_t* const numbers =
+        pages.data + static_cast<size_t>(j) * pages.stride + run.numbers + 2 * static_cast<size_t>(c);
+    Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+      Floats a, m;
+      if (by_channel) {
+        a = LoadF16(numbers + 32 * k);
+        if (run.minimum) m = LoadF16(numbers + 2 * run.channels + 32 * k);
+      }
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+        Floats factor = SetFloats(weights.factor[j][i]);
+        if (by_channel) factor = Mul(factor, a);
+        total[k][i] = MulAdd(Joined<kDigits>(sum[k][i]), factor, total[k][i]);
+        if (by_channel && run.minimum) total[k][i] = MulAdd(m, SetFloats(weights.extra[j][i]), total[k][i]);
+      });
+    });
+  }
+  Unroll<0, kTiles>([&](auto k) LOWBIT_STEP {
+    Unroll<0, kQueries>([&](auto i)
+                            LOWBIT_STEP { StoreFloats(total[k][i], y + i * y_stride + kTileChannels * k); });
+  });
+}
+
+// Tiles of 8 bits fill twice as many registers.
+constexpr int TilesTogether(int bits) {
+  return bits < 8 ? 2 : 1;
+}
+
+template <class Dot, int kBits, int kDigits, int kQueries>
+HWY_NOINLINE void Sums(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride, float* y,
+                       int64_t y_stride, Ahead* ahead, uint8_t* unpacked) {
+  const SignedLevels levels(run);
+  Weights<kQueries, kDigits> weights;
+  weights.Round(run, pages, p, p_stride, run.unit);
+  if (run.axis == CacheAxis::kPosition && run.minimum) {
+    for (int i = 0; i < kQueries; ++i) {
+      float* const to = y + i * y_stride + run.begin;
+      for (int c = 0; c < run.channels; c += 16)
+        StoreFloats(Add(LoadFloats(to + c), SetFloats(weights.minima[i])), to + c);
+    }
+  }
+  const auto table = hn::LoadDup128(DB(), levels.table);
+  // Ternary codes are unpacked page by page; otherwise sums stay in registers through all pages.
+  const int64_t together = run.ternary ? 1 : pages.count;
+  for (int64_t j = 0; j < pages.count; j += together) {
+    const uint8_t* const tiles = TilesOf(run, pages.data + static_cast<size_t>(j) * pages.stride, unpacked);
+    int c = 0;
+    const auto some = [&](auto count) HWY_ATTR {
+      constexpr int kTiles = decltype(count)::value;
+      SumTiles<Dot, kBits, kDigits, kQueries, kTiles>(run, pages, tiles + c / kTileChannels * 64 * kBits,
+                                                      pages.stride, j, j + together, table, weights, c,
+                                                      y + run.begin + c, y_stride, ahead);
+      c += kTiles * kTileChannels;
+    };
+    constexpr int kTogether = TilesTogether(kBits);
+    while (c + kTogether * kTileChannels <= run.channels) some(std::integral_constant<int, kTogether>());
+    if constexpr (kTogether > 1) {
+      if (c < run.channels) some(std::integral_constant<int, 1>());
+    }
+  }
+}
+
+// f(bits, digits, queries), all constants, for every group of the `queries`.
+template <class F>
+HWY_INLINE void ForGroups(const PageRun& run, int queries, const F& f) {
+  const auto groups = [&](auto bits, auto digits) HWY_ATTR {
+    int i = 0;
+    if constexpr (kMaxTogether >= 4) {
+      for (; i + 4 <= queries; i += 4) f(i, bits, digits, std::integral_constant<int, 4>());
+    }
+    for (; i + 2 <= queries; i += 2) f(i, bits, digits, std::integral_constant<int, 2>());
+    for (; i < queries; ++i) f(i, bits, digits, std::integral_constant<int, 1>());
+  };
+  const std::integral_constant<int, 1> one;
+  const std::integral_constant<int, 2> two;
+  switch (run.bits) {
+    case 1:
+      return groups(std::integral_constant<int, 1>(), one);
+    case 2:
+      return groups(std::integral_constant<int, 2>(), one);
+    case 3:
+      return groups(std::integral_constant<int, 3>(), one);
+    case 4:
+      if (run.digits == 1) return groups(std::integral_constant<int, 4>(), one);
+      return groups(std::integral_constant<int, 4>(), two);
+    default:
+      return groups(std::integral_constant<int, 8>(), two);
+  }
+}
+
+// The memory is fetched while the first group works.
+template <class Dot>
+void ScoresWith(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
+                float scale, float* s, int64_t s_stride) {
+  alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  Ahead ahead(pages.ahead, static_cast<int64_t>(runs.size()) * pages.count);
+  for (const PageRun& run : runs) {
+    ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
+      Scores<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
+          run, pages, q + i, scale, s + i * s_stride, s_stride, i == 0 ? &ahead : nullptr, unpacked);
+    });
+  }
+}
+
+template <class Dot>
+void SumsWith(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
+              int queries, float* y, int64_t y_stride) {
+  alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  int64_t groups = 0;
+  for (const PageRun& run : runs) {
+    const int channels = TilesTogether(run.bits) * kTileChannels;
+    groups += (run.channels + channels - 1) / channels;
+  }
+  Ahead ahead(pages.ahead, groups * pages.count);
+  for (const PageRun& run : runs) {
+    ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
+      Sums<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
+          run, pages, p + i * p_stride, p_stride, y + i * y_stride, y_stride, i == 0 ? &ahead : nullptr,
+          unpacked);
+    });
+  }
+}
+
+void ScoresOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, const float* const* q,
+              int queries, float scale, float* s, int64_t s_stride) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return byte_dot ? ScoresWith<HardwareDot>(runs, pages, q, queries, scale, s, s_stride)
+                  : ScoresWith<PairDot>(runs, pages, q, queries, scale, s, s_stride);
+#else
+  (void)byte_dot;
+  ScoresWith<PlainDot>(runs, pages, q, queries, scale, s, s_stride);
+#endif
+}
+
+void SumsOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, const float* p,
+            int64_t p_stride, int queries, float* y, int64_t y_stride) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return byte_dot ? SumsWith<HardwareDot>(runs, pages, p, p_stride, queries, y, y_stride)
+                  : SumsWith<PairDot>(runs, pages, p, p_stride, queries, y, y_stride);
+#else
+  (void)byte_dot;
+  SumsWith<PlainDot>(runs, pages, p, p_stride, queries, y, y_stride);
+#endif
+}
+
+#else  // plain C++: the definition
+
+// Codes and numbers of a page.
+struct PlainPage {
+  uint8_t code[kMaxChannels * kCachePage];  // (channels, 32)
+  float a[kMaxChannels], m[kMaxChannels];   // by position or by channel
+
+  PlainPage(const PageRun& run, const uint8_t* page, PageSide side) {
+    uint8_t unpacked[kMaxChannels * kCachePage];
+    UnpackTiles(TilesOf(run, page, unpacked), run.channels, run.bits, side, code);
+    const int count = run.axis == CacheAxis::kPosition ? kCachePage : run.channels;
+    for (int i = 0; i < count; ++i) {
+      uint16_t half[2] = {};
+      std::memcpy(half, page + run.numbers + 2 * i, 2);
+      if (run.minimum) std::memcpy(half + 1, page + run.numbers + 2 * (count + i), 2);
+      a[i] = F16ToFloat(half[0]);
+      m[i] = F16ToFloat(half[1]);
+    }
+  }
+  int level(const PageRun& run, int i) const { return run.bits == 8 ? code[i] : run.level[code[i]]; }
+};
+
+void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
+              float scale, float* s, int64_t s_stride) {
+  for (const PageRun& run : runs) {
+    const bool by_position = run.axis == CacheAxis::kPosition;
+    const float greatest = GreatestQuery(run.digits);
+    for (int64_t j = 0; j < pages.count; ++j) {
+      const PlainPage page(run, pages.data + static_cast<size_t>(j) * pages.stride, PageSide::kKeys);
+      for (int i = 0; i < queries; ++i) {
+        float x[kMaxChannels], magnitude = 0, extra = 0;
+        int32_t r[kMaxChannels], sum_r = 0;
+        for (int c = 0; c < run.channels; ++c) {
+          const float v = q[i][run.begin + c];
+          x[c] = by_position ? v : v * page.a[c];
+          magnitude = std::max(magnitude, std::abs(x[c]));
+          extra += by_position ? v : v * page.m[c];
+        }
+        const float inverse = magnitude > kLeast ? greatest / magnitude : 0;
+        for (int c = 0; c < run.channels; ++c) {
+          r[c] = static_cast<int32_t>(std::nearbyint(x[c] * inverse));
+          sum_r += r[c];
+        }
+        const float factor = run.unit * scale * (magnitude / greatest);
+        for (int t = 0; t < kCachePage; ++t) {
+          int64_t sum = 0;
+          for (int c = 0; c < run.channels; ++c) sum += int64_t{r[c]} * page.level(run, c * kCachePage + t);
+          const auto total = static_cast<float>(sum - int64_t{run.zero} * sum_r);
+          float& to = s[i * s_stride + j * kCachePage + t];
+          to += total * factor * (by_position ? page.a[t] : 1);
+          if (run.minimum) to += scale * extra * (by_position ? page.m[t] : 1);
+        }
+      }
+    }
+  }
+}
+
+void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
+            int queries, float* y, int64_t y_stride) {
+  for (const PageRun& run : runs) {
+    const SignedLevels levels(run);
+    const bool by_position = run.axis == CacheAxis::kPosition;
+    const float greatest = GreatestWeight(run.digits);
+    for (int64_t j = 0; j < pages.count; ++j) {
+      const PlainPage page(run, pages.data + static_cast<size_t>(j) * pages.stride, PageSide::kValues);
+      for (int i = 0; i < queries; ++i) {
+        const float* const weights = p + i * p_stride + j * kCachePage;
+        float w[kCachePage], magnitude = 0, extra = 0;
+        int32_t r[kCachePage];
+        for (int t = 0; t < kCachePage; ++t) {
+          w[t] = by_position ? weights[t] * page.a[t] : weights[t];
+          magnitude = std::max(magnitude, w[t]);
+          extra += by_position ? weights[t] * page.m[t] : weights[t];
+        }
+        const float inverse = magnitude > kLeast ? greatest / magnitude : 0;
+        for (int t = 0; t < kCachePage; ++t) {
+          const float up = w[t] * inverse + kDither.at[t];
+          r[t] = static_cast<int32_t>(std::nearbyint(up));
+        }
+        const float factor = magnitude * (run.unit / greatest);
+        for (int c = 0; c < run.channels; ++c) {
+          int32_t sum = 0;
+          for (int t = 0; t < kCachePage; ++t) {
+            const int code = page.code[c * kCachePage + t];
+            const int level =
+                run.bits == 8 ? code - levels.table[0] : static_cast<int8_t>(levels.table[code]);
+            sum += r[t] * level;
+          }
+          float& to = y[i * y_stride + run.begin + c];
+          to += static_cast<float>(sum) * factor * (by_position ? 1 : page.a[c]);
+          if (run.minimum) to += extra * (by_position ? 1 : page.m[c]);
+        }
+      }
+    }
+  }
+}
+
+#endif  // LOWBIT_VECTOR_TARGET
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lowbit
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lowbit {
+
+HWY_EXPORT(ScoresOf);
+HWY_EXPORT(SumsOf);
+
+namespace {
+
+void CheckRuns(std::span<const PageRun> runs, int queries) {
+  for (const PageRun& run : runs) {
+    const int digits = run.bits == 8 ? 2 : run.bits == 4 ? std::clamp(run.digits, 1, 2) : 1;
+    const bool bits = ((run.bits >= 1 && run.bits <= 4) || run.bits == 8) && run.digits == digits;
+    if (run.channels < 1 || run.channels > kMaxChannels || run.channels % kTileChannels != 0 || !bits)
+      Fail("cache page: no kernel for a run of {} channels of {} bits and {} digits", run.channels, run.bits,
+           run.digits);
+  }
+  if (queries > kMaxPageQueries) Fail("cache page: {} queries at once", queries);
+}
+
+// emit(channel, position, byte of an 8-bit tile) over one tile.
+template <class Emit>
+void EachOfTile(PageSide side, const Emit& emit) {
+  for (int q = 0; q < 8; ++q) {
+    for (int lane = 0; lane < 16; ++lane) {
+      for (int k = 0; k < 4; ++k) {
+        const int byte = 64 * q + 4 * lane + k;
+        if (side == PageSide::kKeys) {
+          emit(4 * (q % 4) + k, q / 4 * 16 + lane, byte);
+        } else {
+          emit(lane, 4 * q + k, byte);
+        }
+      }
+    }
+  }
+}
+
+// plane(width, first bit of a code, offset in vectors) for the planes of codes of `bits` bits.
+template <class Plane>
+void EachPlane(int bits, const Plane& plane) {
+  for (int width = 8, done = 0; width > 0; width /= 2) {
+    if (bits - done < width) continue;
+    plane(width, done, done);
+    done += width;
+  }
+}
+
+}  // namespace
+
+void PackTiles(const uint8_t* codes, int channels, int bits, PageSide side, uint8_t* tiles) {
+  for (int c = 0; c < channels; c += kTileChannels, tiles += 64 * bits, codes += kTileChannels * kCachePage) {
+    uint8_t bytes[512];
+    EachOfTile(side, [&](int channel, int t, int byte) { bytes[byte] = codes[channel * kCachePage + t]; });
+    std::memset(tiles, 0, static_cast<size_t>(64 * bits));
+    EachPlane(bits, [&](int width, int from, int vector) {
+      for (int q = 0; q < 8; ++q) {
+        uint8_t* const to = tiles + 64 * (vector + q % width);
+        const int at = width * (q / width), mask = (1 << width) - 1;
+        for (int i = 0; i < 64; ++i)
+          to[i] = static_cast<uint8_t>(to[i] | (bytes[64 * q + i] >> from & mask) << at);
+      }
+    });
+  }
+}
+
+void UnpackTiles(const uint8_t* tiles, int channels, int bits, PageSide side, uint8_t* codes) {
+  for (int c = 0; c < channels; c += kTileChannels, tiles += 64 * bits, codes += kTileChannels * kCachePage) {
+    uint8_t bytes[512] = {};
+    EachPlane(bits, [&](int width, int from, int vector) {
+      for (int q = 0; q < 8; ++q) {
+        const uint8_t* const plane = tiles + 64 * (vector + q % width);
+        const int at = width * (q / width), mask = (1 << width) - 1;
+        for (int i = 0; i < 64; ++i) {
+          uint8_t& to = bytes[64 * q + i];
+          to = static_cast<uint8_t>(to | (plane[i] >> at & mask) << from);
+        }
+      }
+    });
+    EachOfTile(side, [&](int channel, int t, int byte) { codes[channel * kCachePage + t] = bytes[byte]; });
+  }
+}
+
+void PageScores(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
+                float scale, float* s, int64_t s_stride) {
+  CheckRuns(runs, queries);
+  if (pages.count == 0) return;
+  for (int i = 0; i < queries; ++i) std::fill_n(s + i * s_stride, pages.count * kCachePage, 0.0f);
+  LOWBIT_KERNEL(ScoresOf)(HasByteDot(CurrentTarget()), runs, pages, q, queries, scale, s, s_stride);
+}
+
+void PageSums(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
+              int queries, float* y, int64_t y_stride) {
+  CheckRuns(runs, queries);
+  if (pages.count == 0) return;
+  if (pages.count > kMaxPages) Fail("cache page: sums over {} pages at once", pages.count);
+  LOWBIT_KERNEL(SumsOf)(HasByteDot(CurrentTarget()), runs, pages, p, p_stride, queries, y, y_stride);
+}
+
+}  // namespace lowbit
+#endif  // HWY_ONCE
