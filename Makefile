@@ -34,8 +34,9 @@ build: configure
 demo: build
 	@bash scripts/demo.sh $(BUILD)
 
-test: configure
-	@bash scripts/setup.sh neon
+test:
+	@bash scripts/setup.sh neon faiss
+	@$(MAKE) --no-print-directory configure
 	@ninja -C $(BUILD) -j $(JOBS)
 	@bash scripts/test.sh $(BUILD) $(JOBS)
 

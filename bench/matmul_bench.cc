@@ -52,7 +52,7 @@ std::vector<float> Activations(int64_t n) {
 
 void Decode(benchmark::State& state, const char* name) {
   ThreadPool& pool = ThreadPool::Global();
-  const auto format = std::get<IntegerFormat>(ParseFormat(name));
+  const auto format = std::get<PackedFormat>(ParseFormat(name));
   const size_t bytes = (PackedLayout(format, kRows, kCols).bytes + 4095) / 4096 * 4096;
   const size_t count = kMemory / bytes;
   std::vector<PackedMatrix> matrices;
@@ -82,7 +82,7 @@ void Decode(benchmark::State& state, const char* name) {
 void Prefill(benchmark::State& state, const char* name) {
   ThreadPool& pool = ThreadPool::Global();
   constexpr int64_t kTokens = 512;
-  const auto format = std::get<IntegerFormat>(ParseFormat(name));
+  const auto format = std::get<PackedFormat>(ParseFormat(name));
   const PackedMatrix w(format, kRows, kCols, Memory().data(), kMemory);
   const std::vector<float> x = Activations(kTokens * kCols);
   Buffer<float> y(kTokens * kRows);
@@ -151,7 +151,7 @@ void FloatDecode(benchmark::State& state, DType type) {
 void PackedF32Prefill(benchmark::State& state, const char* name) {
   ThreadPool& pool = ThreadPool::Global();
   constexpr int64_t kTokens = 512;
-  const PackedMatrix w(std::get<IntegerFormat>(ParseFormat(name)), kRows, kCols, Memory().data(), kMemory);
+  const PackedMatrix w(std::get<PackedFormat>(ParseFormat(name)), kRows, kCols, Memory().data(), kMemory);
   const std::vector<float> x = Activations(kTokens * kCols);
   Buffer<float> y(kTokens * kRows);
   std::vector<double> shares;

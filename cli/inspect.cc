@@ -20,7 +20,7 @@ struct Options {
 std::string RunsAs(const Model& model, const LedgerEntry& entry) {
   if (entry.shape.size() != 2) return "f32";
   const Format format = model.weights->Load(entry.name).format;
-  const auto* packed = std::get_if<IntegerFormat>(&format);
+  const auto* packed = std::get_if<PackedFormat>(&format);
   const bool floats = packed != nullptr && packed->alphabet && !CodeTableOf(*packed->alphabet).in_bytes;
   return NameOf(format) + (floats ? ", f32 products" : "");
 }

@@ -1,5 +1,6 @@
 // Number formats beside the rate-distortion bound: what each costs in squared error at its true bits, on laws
-// and on the user's tensors.
+// and on the user's tensors,
+// vectors, keys and values.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,11 +14,14 @@
 #include "lowbit/base/edit_distance.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
+#include "lowbit/calibrate/cache_sample.h"
 #include "lowbit/format/tensor_floats.h"
 #include "lowbit/io/gguf.h"
 #include "lowbit/io/safetensors.h"
+#include "lowbit/io/vector_file.h"
 #include "lowbit/metric/format_distortion.h"
 #include "lowbit/report/html.h"
+#include "lowbit/text/entries.h"
 
 namespace lowbit::cli {
 namespace {
@@ -26,12 +30,12 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 struct Options {
-  std::vector<std::string> laws = {"gauss", "laplace", "student"}, tensors, formats;
-  std::string output;
+  std::vector<std::string> laws = {"gauss", "laplace", "student"}, tensors, vectors, formats;
+  std::string output, cache, text;
   double freedom = 5;
   int64_t values = 131072;
   uint64_t seed = 1;
-  bool all = false, only_tensors = false;
+  bool all = false, only_data = false;
 };
 
 struct Measured {
@@ -55,6 +59,20 @@ std::unique_ptr<TensorSource> OpenTensors(const std::string& path) {
   return OpenSafetensors(path);
 }
 
+// Whole rows, evenly spread.
+MeasuredSource SampleRows(const std::string& name, const std::vector<float>& all, int64_t cols,
+                          int64_t values) {
+  const int64_t rows = static_cast<int64_t>(all.size()) / cols,
+                kept = std::clamp<int64_t>(values / cols, 1, rows);
+  std::vector<float> sample;
+  sample.reserve(static_cast<size_t>(kept * cols));
+  for (int64_t i = 0; i < kept; ++i) {
+    const auto begin = all.begin() + i * rows / kept * cols;
+    sample.insert(sample.end(), begin, begin + cols);
+  }
+  return MeasuredSource::OfTensor(name, std::move(sample), cols);
+}
+
 MeasuredSource ReadTensor(const std::string& spec, int64_t values) {
   const size_t colon = spec.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == spec.size()) {
@@ -71,16 +89,31 @@ MeasuredSource ReadTensor(const std::string& spec, int64_t values) {
   const std::vector<float> all = TensorToFloats(*source, name);
   const int64_t cols = shape.empty() ? 1 : shape.back();
   if (all.empty() || cols == 0) Fail("{}: tensor {} is empty", path, name);
-  // Whole rows, evenly spread.
-  const int64_t rows = static_cast<int64_t>(all.size()) / cols,
-                kept = std::clamp<int64_t>(values / cols, 1, rows);
-  std::vector<float> sample;
-  sample.reserve(static_cast<size_t>(kept * cols));
-  for (int64_t i = 0; i < kept; ++i) {
-    const auto begin = all.begin() + i * rows / kept * cols;
-    sample.insert(sample.end(), begin, begin + cols);
+  return SampleRows(name, all, cols, values);
+}
+
+MeasuredSource ReadVectorFile(const std::string& path, int64_t values) {
+  const Vectors vectors = ReadVectors(path);
+  if (vectors.count == 0) Fail("{}: holds no vectors", path);
+  return SampleRows(fs::path(path).filename().string(), vectors.data, vectors.dim, values);
+}
+
+// Keys and values of the first tokens of a text, as many as the model's context takes, 2048 at most.
+std::array<MeasuredSource, 2> ReadCache(const std::string& path, const std::string& text, int64_t values) {
+  const Model model = OpenModel(path);
+  if (!model.tokenizer) Fail("{}: the model brings no tokenizer", path);
+  std::vector<int32_t> tokens;
+  const auto most = static_cast<size_t>(std::min<int64_t>(model.config.context, 2048));
+  for (const std::string& entry : ReadEntries(text)) {
+    const std::vector<int32_t> more = model.tokenizer->Encode(entry);
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    if (tokens.size() >= most) break;
   }
-  return MeasuredSource::OfTensor(name, std::move(sample), cols);
+  tokens.resize(std::min(tokens.size(), most));
+  const CacheSample cache = SampleCache(model, tokens, ThreadPool::Global());
+  const std::string name = model.path.filename().string();
+  return {SampleRows("keys of " + name, cache.keys, cache.head_size, values),
+          SampleRows("values of " + name, cache.values, cache.head_size, values)};
 }
 
 // The least gap in bits among those of a size that `accept` lets through; nullptr without any.
@@ -323,13 +356,19 @@ int Run(const Options& o, const Common& common) {
   if (formats.empty()) formats = FormatsToMeasure();
 
   std::vector<Measured> all;
-  if (!o.only_tensors) {
+  if (!o.only_data) {
     for (const std::string& law : o.laws) {
       all.push_back({MeasuredSource::OfLaw(law, o.values, o.freedom, o.seed), {}});
     }
   }
   for (const std::string& spec : o.tensors) all.push_back({ReadTensor(spec, o.values), {}});
-  if (all.empty()) FailUsage("nothing to measure on: give --law or --tensor");
+  for (const std::string& path : o.vectors) all.push_back({ReadVectorFile(path, o.values), {}});
+  if (o.cache.empty() != o.text.empty()) FailUsage("--cache MODEL and --text FILE belong together");
+  if (!o.cache.empty()) {
+    for (MeasuredSource& source : ReadCache(o.cache, o.text, o.values))
+      all.push_back({std::move(source), {}});
+  }
+  if (all.empty()) FailUsage("nothing to measure on: give --law, --tensor, --vectors or --cache");
 
   MeasureAll(formats, all);
 
@@ -365,6 +404,10 @@ Action AddLimits(CLI::App& app, Common& common) {
       app.add_option("--law", o->laws, "gauss, laplace, student (repeatable)")->capture_default_str();
   app.add_option("--tensor", o->tensors,
                  "FILE:NAME, a tensor of a safetensors or GGUF file (repeatable); alone, without the laws");
+  app.add_option("--vectors", o->vectors,
+                 "A file of vectors: .fvecs, .bvecs, .npy (repeatable); as --tensor");
+  app.add_option("--cache", o->cache, "Keys and values that this model makes of --text; as --tensor");
+  app.add_option("--text", o->text, "Text for --cache");
   app.add_option("--format", o->formats, "Measure these instead of the built-in list (repeatable)");
   app.add_option("-o,--output", o->output, "HTML page to write, with charts and the whole table");
   app.add_option("--values", o->values, "Values of each law, most values of a tensor")->capture_default_str();
@@ -372,7 +415,7 @@ Action AddLimits(CLI::App& app, Common& common) {
   app.add_option("--seed", o->seed, "Seed of the laws")->capture_default_str();
   app.add_flag("--all", o->all, "Show every format, not the nearest six of each size");
   return [o, laws, &common] {
-    o->only_tensors = !o->tensors.empty() && laws->count() == 0;
+    o->only_data = !(o->tensors.empty() && o->vectors.empty() && o->cache.empty()) && laws->count() == 0;
     return Run(*o, common);
   };
 }

@@ -51,7 +51,7 @@ int Run(const char* model_path, const char* text_path, const char* prompt) {
   const int64_t tokens = hessian.tokens();
   const lowbit::Buffer<float> moments = hessian.Finish();
 
-  const auto format = std::get<lowbit::IntegerFormat>(lowbit::ParseFormat("int4-g64"));
+  const auto format = std::get<lowbit::PackedFormat>(lowbit::ParseFormat("int4-g64"));
   const lowbit::LayerInputs inputs = {
       .hessian = {moments.data(), before.cols, before.cols}, .importance = {}, .tokens = tokens};
   const lowbit::LayerResult result =

@@ -187,7 +187,7 @@ double LargestErrorRatio(Bench& bench) {
       inputs.hessian = {hessian.data(), width, width};
       LayerOptions options{.method = Method::kGptq, .order = ColumnOrder::kNone, .search = false};
       const MatrixView<const float> view(w.data(), weight.shape[0], weight.shape[1]);
-      const IntegerFormat format{3, 0, ScaleKind::kF16, OffsetKind::kZeroPoint};
+      const PackedFormat format{3, 0, ScaleKind::kF16, OffsetKind::kZeroPoint};
       const double gptq =
           QuantizeLayer(weight.name, view, format, options, inputs, bench.pool()).report.output_error;
       options.method = Method::kRtn;

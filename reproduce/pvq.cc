@@ -210,7 +210,7 @@ Outcome ReproducePvq(const Options& options, ThreadPool& pool) {
                shape.bits(cols), ErrorOfExactGain(shape, unit));
   };
   const auto integers = [&](const std::string& name, const Rows& rows) {
-    return QuantizeLayer(name, rows.view(), std::get<IntegerFormat>(ParseFormat("int3-g128-asym")),
+    return QuantizeLayer(name, rows.view(), std::get<PackedFormat>(ParseFormat("int3-g128-asym")),
                          {.method = Method::kRtn}, {}, pool)
         .report;
   };

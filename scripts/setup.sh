@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that lowbit is built from. Quiet when everything is there; works as root or with sudo.
-#   scripts/setup.sh [build|fuzz|format|neon] ...     (default: build)
+#   scripts/setup.sh [build|fuzz|format|neon|faiss] ...     (default: build)
 # LOWBIT_LAB=OFF leaves out libtorch.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ lab=(libtorch-dev)
 fuzz=(clang libclang-rt-14-dev)
 format=(clang-format clang-tidy)
 neon=(g++-aarch64-linux-gnu qemu-user-static)
+faiss=(libfaiss-dev)
 
 wanted=()
 for group in "${@:-build}"; do
@@ -21,7 +22,8 @@ for group in "${@:-build}"; do
     fuzz) wanted+=("${fuzz[@]}") ;;
     format) wanted+=("${format[@]}") ;;
     neon) wanted+=("${neon[@]}") ;;
-    *) echo "setup.sh: unknown group \"$group\"; known: build fuzz format neon" >&2; exit 2 ;;
+    faiss) wanted+=("${faiss[@]}") ;;
+    *) echo "setup.sh: unknown group \"$group\"; known: build fuzz format neon faiss" >&2; exit 2 ;;
   esac
 done
 

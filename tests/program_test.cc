@@ -46,7 +46,8 @@ TEST(Program, WrongUsageExitsWithTwo) {
 TEST(Program, HelpNamesEveryCommand) {
   const Outcome outcome = RunShell("'" + kProgram + "' --help");
   EXPECT_EQ(outcome.code, 0);
-  for (const char* command : {"quantize", "imatrix", "eval", "generate", "inspect", "limits", "list", "train"}) {
+  for (const char* command :
+       {"quantize", "imatrix", "eval", "generate", "inspect", "limits", "list", "train"}) {
     EXPECT_NE(outcome.output.find(command), std::string::npos) << command;
   }
 }
@@ -61,6 +62,14 @@ TEST(Program, LimitsMeasuresAndNamesWhatIsWrong) {
   EXPECT_NE(format.output.find("did you mean lloyd4-gauss?"), std::string::npos) << format.output;
   EXPECT_EQ(RunShell(limits + "ian").code, 2);
   EXPECT_EQ(RunShell("'" + kProgram + "' limits --tensor nowhere").code, 2);
+  const std::string model_folder = LOWBIT_SOURCE_DIR "/models/gutenberg";
+  const Outcome cache = RunShell(limits + " --format int4 --cache '" + model_folder + "' --text '" +
+                                 model_folder + "/heldout.txt'");
+  EXPECT_EQ(cache.code, 0) << cache.output;
+  for (const char* part : {"keys of gutenberg", "values of gutenberg"})
+    EXPECT_NE(cache.output.find(part), std::string::npos) << cache.output;
+  EXPECT_EQ(RunShell(limits + " --cache '" + model_folder + "'").code, 2);
+  EXPECT_EQ(RunShell(limits + " --vectors '" + model_folder + "/config.json'").code, 1);
   const Outcome file = RunShell("'" + kProgram + "' limits --tensor /no/such/file.gguf:w");
   EXPECT_EQ(file.code, 1) << file.output;
   EXPECT_NE(file.output.find("/no/such/file.gguf"), std::string::npos) << file.output;
@@ -77,7 +86,7 @@ class ProgramWithModel : public testing::Test {
  protected:
   void SetUp() override {
     std::filesystem::create_directory(scratch_ / "chat");
-    for (const auto& entry : std::filesystem::directory_iterator(kModel))
+    for (const auto& entry : std::filesystem::directory_iterator(model_folder))
       std::filesystem::create_symlink(entry.path(), scratch_ / "chat" / entry.path().filename());
     Write("chat/chat_template.jinja",
           "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}");
@@ -89,13 +98,13 @@ class ProgramWithModel : public testing::Test {
     return RunShell("cd '" + scratch_.path().string() + "' && '" + kProgram + "' " + arguments);
   }
 
-  const std::filesystem::path kModel = LOWBIT_SOURCE_DIR "/models/gutenberg";
+  const std::filesystem::path model_folder = LOWBIT_SOURCE_DIR "/models/gutenberg";
   ScratchFolder scratch_;
 };
 
 TEST_F(ProgramWithModel, ImportanceMatricesAreGatheredMergedAndUsed) {
-  const std::string model = "'" + kModel.string() + "'",
-                    text = " --text '" + kModel.string() + "/heldout.txt'";
+  const std::string model = "'" + model_folder.string() + "'",
+                    text = " --text '" + model_folder.string() + "/heldout.txt'";
   Outcome outcome = Run("imatrix " + model + text + " --length 64 --chunks 4 --head -o a.gguf");
   ASSERT_EQ(outcome.code, 0) << outcome.output;
   EXPECT_NE(outcome.output.find("4 chunks of 64 tokens"), std::string::npos) << outcome.output;
@@ -143,7 +152,7 @@ TEST_F(ProgramWithModel, AChatTemplateRendersWhatCalibrates) {
   EXPECT_EQ(Run("quantize chat -o q --bits 4 --samples 2 --length 64 --chat-template --text talk.json").code,
             0);
   // Without a template, or without the flag, conversations cannot be read.
-  Outcome outcome = Run("quantize '" + kModel.string() + "' -o r --chat-template --text talk.json");
+  Outcome outcome = Run("quantize '" + model_folder.string() + "' -o r --chat-template --text talk.json");
   EXPECT_EQ(outcome.code, 1);
   EXPECT_NE(outcome.output.find("no chat template"), std::string::npos) << outcome.output;
   outcome = Run("quantize chat -o r --text talk.json");

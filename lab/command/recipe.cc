@@ -30,20 +30,20 @@ class Section {
     into = *value;
   }
 
-  // A number in [low, high].
+  // A number in [low, high]. Finish() tells of a wrong one: a misspelt key may be why it has its default.
   template <typename T>
   void Read(const std::string& key, T& into, double low, double high) {
     Read(key, into);
     const auto number = static_cast<double>(into);
     if (number >= low && number <= high) return;
-    if (high == kAny) Fail("{}: {}.{} is {}; it must be at least {}", path_, name_, key, into, low);
-    Fail("{}: {}.{} is {}; it must lie in [{}, {}]", path_, name_, key, into, low, high);
+    Complain(high == kAny ? fmt::format("{} is {}; it must be at least {}", key, into, low)
+                          : fmt::format("{} is {}; it must lie in [{}, {}]", key, into, low, high));
   }
   // One of the names.
   void Read(const std::string& key, std::string& into, const std::vector<std::string>& names) {
     Read(key, into);
     if (std::find(names.begin(), names.end(), into) == names.end())
-      Fail("{}: {}.{} is '{}'; known are {}", path_, name_, key, into, fmt::join(names, ", "));
+      Complain(fmt::format("{} is '{}'; known are {}", key, into, fmt::join(names, ", ")));
   }
 
   const toml::array* Array(const std::string& key) {
@@ -55,16 +55,23 @@ class Section {
   }
 
   void Finish() const {
-    if (table_ == nullptr) return;
-    for (const auto& [key, value] : *table_) {
-      if (!known_.contains(std::string(key.str()))) {
-        Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()),
-             fmt::join(known_, ", "));
+    if (table_ != nullptr) {
+      for (const auto& [key, value] : *table_) {
+        if (!known_.contains(std::string(key.str()))) {
+          Fail("{}: {}.{} is unknown; known keys are {}", path_, name_, std::string(key.str()),
+               fmt::join(known_, ", "));
+        }
       }
     }
+    if (!complaint_.empty()) Fail("{}: {}.{}", path_, name_, complaint_);
   }
 
  private:
+  void Complain(std::string complaint) {
+    if (complaint_.empty()) complaint_ = std::move(complaint);
+  }
+
+  std::string complaint_;  // the first
   std::string path_, name_;
   const toml::table* table_;
   std::set<std::string> known_;

@@ -15,7 +15,7 @@ namespace {
 
 struct Named {
   std::string_view name;
-  IntegerFormat format;
+  PackedFormat format;
 };
 
 // The block types of GGUF that have a packed form. Group and levels are those of llama.cpp's blocks.
@@ -34,7 +34,7 @@ constexpr std::array<Named, 10> kGgml = {{
 
 constexpr std::array<int, 6> kBits = {2, 3, 4, 5, 6, 8};
 
-bool Valid(const IntegerFormat& f) {
+bool Valid(const PackedFormat& f) {
   if (f.offset == OffsetKind::kTable) {
     const bool wide_enough = f.bits == 1 || std::find(kBits.begin(), kBits.end(), f.bits) != kBits.end();
     return wide_enough && f.alphabet.has_value() && f.scale != ScaleKind::kSuper && f.group >= 0 &&
@@ -54,9 +54,9 @@ bool Valid(const IntegerFormat& f) {
 }
 
 // "int4-g32-asym" -> format; nullopt when it is not of that shape.
-std::optional<IntegerFormat> ParseInteger(std::string_view text) {
+std::optional<PackedFormat> ParseInteger(std::string_view text) {
   if (!text.starts_with("int")) return std::nullopt;
-  IntegerFormat format{.bits = 0, .group = 0};
+  PackedFormat format{.bits = 0, .group = 0};
   const char* end = text.data() + text.size();
   auto [at, error] = std::from_chars(text.data() + 3, end, format.bits);
   if (error != std::errc{}) return std::nullopt;
@@ -79,7 +79,7 @@ std::optional<IntegerFormat> ParseInteger(std::string_view text) {
 }
 
 // A table format as it is stored.
-IntegerFormat Stored(const ScalarFormat& f, std::string_view text) {
+PackedFormat Stored(const ScalarFormat& f, std::string_view text) {
   if (f.zero_point)
     FailUsage("\"{}\": stored zero points are those of int2|3|4|5|6|8 with groups of a multiple of 32", text);
   if (f.scale == ScaleFormat::kF32)
@@ -137,7 +137,7 @@ Format ParseFormat(std::string_view text) {
       text, NearestName(names, lower));
 }
 
-std::string NameOf(const IntegerFormat& format) {
+std::string NameOf(const PackedFormat& format) {
   if (format.offset == OffsetKind::kTable && format.alphabet) return NameOf(ScalarFormatOf(format));
   for (const Named& named : kGgml) {
     // q4_0, q5_0 and q8_0 are int4-g32, int5-g32 and int8-g32: the plain name wins.
@@ -156,14 +156,14 @@ std::string NameOf(const IntegerFormat& format) {
 }
 
 std::string NameOf(const Format& format) {
-  if (const auto* integer = std::get_if<IntegerFormat>(&format)) return NameOf(*integer);
+  if (const auto* integer = std::get_if<PackedFormat>(&format)) return NameOf(*integer);
   std::string name(NameOf(std::get<DType>(format)));
   std::transform(name.begin(), name.end(), name.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
   return name;
 }
 
-ScalarFormat ScalarFormatOf(const IntegerFormat& format) {
+ScalarFormat ScalarFormatOf(const PackedFormat& format) {
   if (!format.alphabet) Fail("an integer format is not a table");
   return {.alphabet = *format.alphabet,
           .group = format.group,
@@ -179,7 +179,7 @@ float ScaleOfByte(ScaleKind kind, uint8_t byte, float tensor_scale) {
   return tensor_scale * e4m3.value[byte];
 }
 
-PackedLayout::PackedLayout(const IntegerFormat& format, int64_t rows, int64_t cols) {
+PackedLayout::PackedLayout(const PackedFormat& format, int64_t rows, int64_t cols) {
   if (!Valid(format)) Fail("packed matrix: {} is not a valid format", NameOf(format));
   if (rows <= 0 || cols <= 0 || rows > (int64_t{1} << 31) || cols > (int64_t{1} << 31)) {
     Fail("packed matrix: a shape of {} x {} is not possible", rows, cols);

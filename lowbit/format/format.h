@@ -40,7 +40,7 @@ enum class OffsetKind : uint8_t {
 // A packed format. Valid: bits in {2, 3, 4, 5, 6, 8}, with tables also 1; group 0 (whole row) or a multiple
 // of 32, also 16 with kSuper and with tables; kSuper and kSuperMin need a group that divides 256; kE8M0 and
 // kE4M3 belong to tables. `bits` is the width of a stored code, at least that of the alphabet.
-struct IntegerFormat {
+struct PackedFormat {
   int bits = 4;
   int group = 32;  // columns that share a scale; 0: the whole row
   ScaleKind scale = ScaleKind::kF16;
@@ -48,27 +48,27 @@ struct IntegerFormat {
   std::optional<Alphabet> alphabet = std::nullopt;  // kTable
   ScaleRule rule = ScaleRule::kSquaredError;        // kTable: how a quantizer chooses the scales
 
-  bool operator==(const IntegerFormat&) const = default;
+  bool operator==(const PackedFormat&) const = default;
 };
 
 // True where the two numbers of a group, sub-scale and sub-minimum, have 4 bits each (2-bit codes: Q2_K) and
 // share a byte. Two bytes for 16 codes of 2 bits would be a fifth more to read.
-constexpr bool NumbersShareByte(const IntegerFormat& format) {
+constexpr bool NumbersShareByte(const PackedFormat& format) {
   return format.bits == 2 && format.offset == OffsetKind::kSuperMin;
 }
 
 // What a matrix may be stored as: plain floats or packed integers.
-using Format = std::variant<DType, IntegerFormat>;
+using Format = std::variant<DType, PackedFormat>;
 
 // The table format as the quantizers of tables want it. `format.offset` must be kTable.
-ScalarFormat ScalarFormatOf(const IntegerFormat& format);
+ScalarFormat ScalarFormatOf(const PackedFormat& format);
 // The f32 scale that a byte of kE8M0 (t is not looked at) or kE4M3 stands for.
 float ScaleOfByte(ScaleKind kind, uint8_t byte, float tensor_scale);
 
 // Parses the notation above; throws UsageError with the nearest valid name when `text` is none.
 Format ParseFormat(std::string_view text);
 std::string NameOf(const Format& format);
-std::string NameOf(const IntegerFormat& format);
+std::string NameOf(const PackedFormat& format);
 
 // Where the sections of a packed matrix lie inside its one run of bytes. Every section starts at a multiple
 // of 64.
@@ -94,7 +94,7 @@ struct PackedLayout {
       supers;  // rows/16, cols/32, scales a row, super-scales a row (all rounded up)
   size_t codes, scale, offset, super, super_min, tensor, bytes;  // section starts, total
 
-  PackedLayout(const IntegerFormat& format, int64_t rows, int64_t cols);
+  PackedLayout(const PackedFormat& format, int64_t rows, int64_t cols);
 };
 
 inline constexpr int kPanelRows = 16;
@@ -104,7 +104,7 @@ inline constexpr int kSuperColumns = 256;
 // A matrix in codes: what a quantizer makes and what packing reads. value(r, c) is given by OffsetKind above.
 // Only the vectors that the format uses are filled. Groups are counted along a row; the last may be short.
 struct QuantizedMatrix {
-  IntegerFormat format;
+  PackedFormat format;
   int64_t rows = 0, cols = 0;
   std::vector<uint8_t> codes;       // (rows, cols)
   std::vector<uint16_t> scale;      // (rows, groups) f16            kF16
@@ -128,7 +128,7 @@ struct QuantizedMatrix {
 // where NumbersShareByte and a sub-scale or sub-minimum is not in 0..15.
 std::vector<uint8_t> Pack(const QuantizedMatrix& matrix);
 // The inverse, for tests, export and re-quantization. Throws Error when the size is wrong.
-QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
+QuantizedMatrix Unpack(const PackedFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
                        size_t size);
 
 }  // namespace lowbit

@@ -31,7 +31,7 @@ Matrix OwnPacked(const QuantizedMatrix& codes) {
 
 std::vector<float> ToFloats(const Matrix& m) {
   std::vector<float> values(static_cast<size_t>(m.rows * m.cols));
-  if (const auto* format = std::get_if<IntegerFormat>(&m.format)) {
+  if (const auto* format = std::get_if<PackedFormat>(&m.format)) {
     const QuantizedMatrix codes = Unpack(*format, m.rows, m.cols, m.bytes, m.size);
     std::vector<float> row(static_cast<size_t>(m.cols));
     for (int64_t r = 0; r < m.rows; ++r) {

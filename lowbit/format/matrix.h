@@ -19,7 +19,7 @@ struct Matrix {
   std::vector<int32_t> order;         // not empty: stored column j multiplies input order[j]
   std::shared_ptr<const void> owner;  // keeps `bytes` alive
 
-  bool packed() const { return std::holds_alternative<IntegerFormat>(format); }
+  bool packed() const { return std::holds_alternative<PackedFormat>(format); }
 };
 
 // A matrix that owns f32 values, (rows, cols) row-major.

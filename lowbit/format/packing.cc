@@ -154,7 +154,7 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
   return bytes;
 }
 
-QuantizedMatrix Unpack(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
+QuantizedMatrix Unpack(const PackedFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
                        size_t size) {
   const PackedLayout layout(format, rows, cols);
   if (size != layout.bytes) {

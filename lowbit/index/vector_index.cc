@@ -93,6 +93,19 @@ std::vector<float> VectorIndex::Reconstruct(int64_t id) const {
   return x;
 }
 
+std::vector<int64_t> VectorIndex::Ids() const {
+  std::vector<int64_t> ids;
+  ids.reserve(static_cast<size_t>(size()));
+  for (const Segment& segment : segments()) {
+    for (size_t entry = 0; entry < segment.entries(); ++entry) segment.CheckIds(entry);
+    for (int64_t row = 0; row < segment.rows(); ++row) {
+      if (!segment.Removed(row)) ids.push_back(segment.Id(row));
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 std::vector<std::string> VectorIndex::Verify() const {
   const std::vector<Segment>& all = segments();
   std::vector<int64_t> ids;

@@ -31,7 +31,7 @@ struct SearchOptions {
   int64_t nprobe = 8;
   // With a refinement: this many times k candidates are ranked again by the finer code.
   int64_t refine = 4;
-  const IdSet* filter = nullptr;  // not owned
+  const IdFilter* filter = nullptr;  // not owned
 };
 
 // Nearest first. Where fewer than k vectors were met, the rest have id -1.
@@ -80,6 +80,9 @@ class VectorIndex {
   // those that are not in the index.
   static constexpr uint64_t kNowhere = std::numeric_limits<uint64_t>::max();
   std::vector<uint64_t> Locate(std::span<const int64_t> ids) const;
+
+  // All ids, ascending.
+  std::vector<int64_t> Ids() const;
 
   // Looks at every checksum and count. Throws Error at the first that does not hold. Returns remarks on what
   // is harmless: damaged copies of header slots.

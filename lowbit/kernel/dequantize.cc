@@ -8,7 +8,7 @@ namespace {
 
 template <int kBits>
 void DequantizeRow(const PackedMatrix& m, int64_t row, float* out) {
-  const IntegerFormat& f = m.format;
+  const PackedFormat& f = m.format;
   const uint8_t* tile = m.bytes + m.layout.codes + row / kPanelRows * m.layout.tiles * 64 * kBits;
   const int64_t width = f.group == 16 ? 16 : kTileColumns;
   const bool subtract = f.offset == OffsetKind::kCentre || f.offset == OffsetKind::kZeroPoint;

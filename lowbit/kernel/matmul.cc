@@ -23,7 +23,7 @@ uint8_t* KernelScratch(size_t bytes) {
   return scratch.data();
 }
 
-PackedMatrix::PackedMatrix(const IntegerFormat& f, int64_t r, int64_t c, const uint8_t* b, size_t size)
+PackedMatrix::PackedMatrix(const PackedFormat& f, int64_t r, int64_t c, const uint8_t* b, size_t size)
     : format(f), rows(r), cols(c), bytes(b), layout(f, r, c) {
   if (size < layout.bytes) {
     Fail("packed matrix {} of {} x {} has {} bytes, it needs {}", NameOf(format), rows, cols, size,

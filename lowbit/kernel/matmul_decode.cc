@@ -77,7 +77,7 @@ template <int kBits, ScaleKind kScale, OffsetKind kOffset>
 struct NumberStream {
   // `scale` is the stream of both numbers.
   static constexpr bool kJoined =
-      NumbersShareByte(IntegerFormat{.bits = kBits, .scale = kScale, .offset = kOffset});
+      NumbersShareByte(PackedFormat{.bits = kBits, .scale = kScale, .offset = kOffset});
   static constexpr bool kHasOffset =
       kOffset != OffsetKind::kCentre && kOffset != OffsetKind::kTable && !kJoined;
   const uint8_t *scale, *offset, *super, *super_min;
@@ -244,13 +244,13 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
 }
 
 template <class Dot, int kBits, OffsetKind kOffset>
-DecodeKernel PickUnit(const IntegerFormat& format) {
+DecodeKernel PickUnit(const PackedFormat& format) {
   return UnitLevel(format) == 1 ? DecodePanels<Dot, kBits, Unit::k32, ScaleKind::kF16, kOffset>
                                 : DecodePanels<Dot, kBits, Unit::kLong, ScaleKind::kF16, kOffset>;
 }
 
 template <class Dot, int kBits>
-DecodeKernel PickOffset(const IntegerFormat& format) {
+DecodeKernel PickOffset(const PackedFormat& format) {
   switch (format.offset) {
     case OffsetKind::kCentre:
       return PickUnit<Dot, kBits, OffsetKind::kCentre>(format);
@@ -265,7 +265,7 @@ DecodeKernel PickOffset(const IntegerFormat& format) {
 
 // Two-level scales: the K-quants of GGUF. Other combinations are valid but nobody makes them.
 template <class Dot>
-DecodeKernel PickSuper(const IntegerFormat& format) {
+DecodeKernel PickSuper(const PackedFormat& format) {
   constexpr auto kSuper = ScaleKind::kSuper;
   const bool minimum = format.offset == OffsetKind::kSuperMin, centred = IsCentred(format);
   const int group = format.group;
@@ -292,7 +292,7 @@ constexpr DecodeKernel kTableDecode = DecodePanels<Dot, kBits, kUnit, kScale, Of
 
 // Tables of up to 16 levels. Prefill's kernels serve one token of the others.
 template <class Dot>
-DecodeKernel PickTable(const IntegerFormat& format) {
+DecodeKernel PickTable(const PackedFormat& format) {
   const int level = UnitLevel(format);
   if (format.bits == 4 && format.scale == ScaleKind::kE8M0 && level == 1)
     return kTableDecode<Dot, 4, Unit::k32, ScaleKind::kE8M0>;
@@ -313,7 +313,7 @@ DecodeKernel PickTable(const IntegerFormat& format) {
 }
 
 template <class Dot>
-DecodeKernel PickDecode(const IntegerFormat& format) {
+DecodeKernel PickDecode(const PackedFormat& format) {
   if (format.scale == ScaleKind::kSuper) return PickSuper<Dot>(format);
   switch (format.bits) {
     case 2:
@@ -333,7 +333,7 @@ DecodeKernel PickDecode(const IntegerFormat& format) {
 
 #endif  // LOWBIT_VECTOR_TARGET
 
-DecodeKernel DecodeKernelFor(const IntegerFormat& format, bool byte_dot) {
+DecodeKernel DecodeKernelFor(const PackedFormat& format, bool byte_dot) {
   [[maybe_unused]] const bool table = format.offset == OffsetKind::kTable;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
   if (!table) return byte_dot ? PickDecode<HardwareDot>(format) : PickDecode<PairDot>(format);
@@ -358,7 +358,7 @@ namespace lowbit {
 
 HWY_EXPORT(DecodeKernelFor);
 
-DecodeKernel FindDecodeKernel(const IntegerFormat& format) {
+DecodeKernel FindDecodeKernel(const PackedFormat& format) {
   return LOWBIT_KERNEL(DecodeKernelFor)(format, HasByteDot(CurrentTarget()));
 }
 

@@ -26,8 +26,8 @@ using OutlierKernel = void (*)(const PackedMatrix& w, const QuantizedActivations
                                int64_t end, int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
 
 // Null when the format has no decoding kernel of its own; prefill kernels take every valid format.
-DecodeKernel FindDecodeKernel(const IntegerFormat& format);
-PrefillKernel FindPrefillKernel(const IntegerFormat& format);
+DecodeKernel FindDecodeKernel(const PackedFormat& format);
+PrefillKernel FindPrefillKernel(const PackedFormat& format);
 OutlierKernel FindOutlierKernel();
 
 // The scalar target, and the reference for the others.

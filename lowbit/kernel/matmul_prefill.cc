@@ -153,7 +153,7 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
 }
 
 template <class Dot>
-PrefillKernel PickPrefill(const IntegerFormat& format) {
+PrefillKernel PickPrefill(const PackedFormat& format) {
   const bool half = UnitLevel(format) == 0, centred = IsCentred(format);
   if (half) return centred ? PrefillPanels<Dot, true, true> : PrefillPanels<Dot, true, false>;
   return centred ? PrefillPanels<Dot, false, true> : PrefillPanels<Dot, false, false>;
@@ -161,7 +161,7 @@ PrefillKernel PickPrefill(const IntegerFormat& format) {
 
 #endif  // LOWBIT_VECTOR_TARGET
 
-PrefillKernel PrefillKernelFor(const IntegerFormat& format, bool byte_dot) {
+PrefillKernel PrefillKernelFor(const PackedFormat& format, bool byte_dot) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
   if (byte_dot) return PickPrefill<HardwareDot>(format);
   switch (format.alphabet ? CodeTableOf(*format.alphabet).width : format.bits) {
@@ -193,7 +193,7 @@ namespace lowbit {
 
 HWY_EXPORT(PrefillKernelFor);
 
-PrefillKernel FindPrefillKernel(const IntegerFormat& format) {
+PrefillKernel FindPrefillKernel(const PackedFormat& format) {
   return LOWBIT_KERNEL(PrefillKernelFor)(format, HasByteDot(CurrentTarget()));
 }
 

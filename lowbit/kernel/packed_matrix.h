@@ -12,9 +12,9 @@ namespace lowbit {
 struct PackedMatrix {
   // `bytes` must stay alive and hold PackedLayout(format, rows, cols).bytes bytes; aligned to 64 for speed.
   // Throws Error when `size` is too small or the shape is impossible.
-  PackedMatrix(const IntegerFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes, size_t size);
+  PackedMatrix(const PackedFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes, size_t size);
 
-  IntegerFormat format;
+  PackedFormat format;
   int64_t rows, cols;  // (out, in)
   const uint8_t* bytes;
   PackedLayout layout;

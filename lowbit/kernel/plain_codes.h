@@ -44,7 +44,7 @@ struct GroupNumbers {
 
 inline GroupNumbers NumbersOf(const PackedMatrix& m, int64_t row, int64_t group) {
   const PackedLayout& l = m.layout;
-  const IntegerFormat& f = m.format;
+  const PackedFormat& f = m.format;
   const int64_t panel = row / kPanelRows, r = row % kPanelRows;
   const int64_t at = (panel * l.groups + group) * kPanelRows + r;
   const int64_t super = (panel * l.supers + group * f.group / kSuperColumns) * kPanelRows + r;

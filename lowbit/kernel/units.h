@@ -10,7 +10,7 @@ namespace lowbit {
 
 // log2(columns / 16) of the format's unit: its group where that divides 128, 128 for wider groups and whole
 // rows (multiples of 128), otherwise 32.
-constexpr int UnitLevel(const IntegerFormat& format) {
+constexpr int UnitLevel(const PackedFormat& format) {
   if (format.group % 128 == 0) return 3;
   return format.group == 16 ? 0 : format.group == 64 ? 2 : 1;
 }
@@ -19,7 +19,7 @@ constexpr int UnitColumns(int level) {
 }
 
 // True when the kernels fold the offset into the integer dot product.
-constexpr bool IsCentred(const IntegerFormat& format) {
+constexpr bool IsCentred(const PackedFormat& format) {
   return format.offset == OffsetKind::kCentre || format.offset == OffsetKind::kTable;
 }
 // What is subtracted from the byte of a code that kernels multiply, for the formats that fold it.
@@ -33,7 +33,7 @@ constexpr int64_t UnitsOf(const PackedMatrix& w, int level) {
 }
 
 // The group that holds unit `unit`.
-constexpr int64_t GroupOfUnit(const IntegerFormat& format, int level, int64_t unit) {
+constexpr int64_t GroupOfUnit(const PackedFormat& format, int level, int64_t unit) {
   return format.group == 0 ? 0 : unit * UnitColumns(level) / format.group;
 }
 

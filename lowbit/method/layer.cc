@@ -17,7 +17,7 @@ namespace {
 // Shrink steps of the range search, 1 % each (the reference's default).
 constexpr int kShrinkSteps = 80;
 
-GridOptions GridOf(const IntegerFormat& format, bool search, double norm) {
+GridOptions GridOf(const PackedFormat& format, bool search, double norm) {
   return {.bits = format.bits,
           .kind = format.offset == OffsetKind::kCentre ? GridKind::kSymmetric : GridKind::kAsymmetric,
           .shrink_steps = search ? kShrinkSteps : 0,
@@ -37,7 +37,7 @@ std::vector<uint8_t> InStoredOrder(const std::vector<uint8_t>& codes, int64_t ro
 
 // Affine codes as a stored matrix. With `order`, stored column j is original column order[j] and groups are
 // runs of stored columns.
-QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
+QuantizedMatrix ToStored(const AffineCodes& codes, const PackedFormat& format, std::vector<int32_t> order) {
   QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
   m.codes = InStoredOrder(codes.codes, codes.rows, codes.cols, order);
   m.order = std::move(order);
@@ -47,7 +47,7 @@ QuantizedMatrix ToStored(const AffineCodes& codes, const IntegerFormat& format, 
 }
 
 // The GGUF grid of a format with two levels of scales or with f16 minima; nothing for the affine formats.
-std::optional<GgmlGridType> GgmlTypeOf(const IntegerFormat& f) {
+std::optional<GgmlGridType> GgmlTypeOf(const PackedFormat& f) {
   if (f.offset == OffsetKind::kMinF16) return f.bits == 4 ? GgmlGridType::kQ4_1 : GgmlGridType::kQ5_1;
   if (f.scale != ScaleKind::kSuper) return std::nullopt;
   switch (f.bits) {
@@ -64,7 +64,7 @@ std::optional<GgmlGridType> GgmlTypeOf(const IntegerFormat& f) {
   }
 }
 
-QuantizedMatrix ToStored(const GgmlCodes& codes, const IntegerFormat& format) {
+QuantizedMatrix ToStored(const GgmlCodes& codes, const PackedFormat& format) {
   QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols, .codes = codes.codes};
   for (const float d : codes.d)
     (format.scale == ScaleKind::kSuper ? m.super : m.scale).push_back(FloatToF16(d));
@@ -84,7 +84,7 @@ uint8_t ByteOfScale(ScaleKind kind, float scale, float tensor_scale) {
   return RoundToCode(e4m3, scale / tensor_scale);
 }
 
-QuantizedMatrix ToStored(const TableCodes& codes, const IntegerFormat& format, std::vector<int32_t> order) {
+QuantizedMatrix ToStored(const TableCodes& codes, const PackedFormat& format, std::vector<int32_t> order) {
   QuantizedMatrix m{.format = format, .rows = codes.rows, .cols = codes.cols};
   m.codes = InStoredOrder(codes.codes, codes.rows, codes.cols, order);
   m.order = std::move(order);
@@ -160,7 +160,7 @@ StatisticsNeeded NeedsOf(Method method) {
 namespace {
 
 // The matrix of one layer by the method asked for; what happened goes to the report.
-QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, const LayerOptions& options,
+QuantizedMatrix Solve(MatrixView<const float> w, const PackedFormat& format, const LayerOptions& options,
                       const LayerInputs& inputs, ThreadPool& pool, LayerReport& report) {
   const std::optional<GgmlGridType> ggml = GgmlTypeOf(format);
   CheckFinite(w);
@@ -226,7 +226,7 @@ QuantizedMatrix Solve(MatrixView<const float> w, const IntegerFormat& format, co
 
 }  // namespace
 
-LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const IntegerFormat& format,
+LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const PackedFormat& format,
                           const LayerOptions& options, const LayerInputs& inputs, ThreadPool& pool) {
   const auto start = std::chrono::steady_clock::now();
   LayerResult result;

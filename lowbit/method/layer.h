@@ -57,7 +57,7 @@ struct LayerResult {
 
 // Quantizes w (rows, cols) to `format`. Throws Error naming the layer when a weight is NaN or infinite; a
 // Hessian that cannot be factored is no error: the layer is rounded and the report says so.
-LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const IntegerFormat& format,
+LayerResult QuantizeLayer(const std::string& name, MatrixView<const float> w, const PackedFormat& format,
                           const LayerOptions& options, const LayerInputs& inputs, ThreadPool& pool);
 
 }  // namespace lowbit

@@ -65,7 +65,7 @@ DType SourceType(const Weights& weights, const std::string& name) {
 
 // What llama.cpp takes instead of a type with blocks of 256 where rows are no multiple of 256 (IQ4_NL, which
 // has no integer grid, is replaced by Q4_0).
-IntegerFormat WithoutSuperBlocks(const IntegerFormat& format) {
+PackedFormat WithoutSuperBlocks(const PackedFormat& format) {
   if (format.scale != ScaleKind::kSuper) return format;
   switch (format.bits) {
     case 4:
@@ -188,7 +188,7 @@ class Driver {
     std::vector<std::string> missing;
     size_t needed = 0;
     for (const auto& [name, node] : Matrices(*model_.graph)) {
-      if (model_.graph->nodes[node].block < 0 || !std::holds_alternative<IntegerFormat>(plan_.at(name)))
+      if (model_.graph->nodes[node].block < 0 || !std::holds_alternative<PackedFormat>(plan_.at(name)))
         continue;
       ++needed;
       if (!options_.importance->tensors.contains(name)) missing.push_back(name);
@@ -264,7 +264,7 @@ class Driver {
         const Value& value = model_.graph->values[v];
         if (value.kind != ValueKind::kWeight) continue;
         const auto planned = plan_.find(value.name);
-        if (all || planned == plan_.end() || !std::holds_alternative<IntegerFormat>(planned->second))
+        if (all || planned == plan_.end() || !std::holds_alternative<PackedFormat>(planned->second))
           CheckValue(value);
       }
     }
@@ -330,7 +330,7 @@ class Driver {
     std::map<int, ImportanceAccumulator> importances;
     std::vector<int> first_readers;
     for (const int node : stage) {
-      if (!std::holds_alternative<IntegerFormat>(plan_.at(WeightName(node)))) continue;
+      if (!std::holds_alternative<PackedFormat>(plan_.at(WeightName(node)))) continue;
       const int value = graph.nodes[node].in[0];
       const int64_t width = graph.values[value].shape.back();
       const bool seen = std::any_of(first_readers.begin(), first_readers.end(),
@@ -368,7 +368,7 @@ class Driver {
     for (auto& [value, accumulator] : hessians) finished.emplace(value, accumulator.Finish());
     for (const int node : stage) {
       const std::string& name = WeightName(node);
-      const auto* format = std::get_if<IntegerFormat>(&plan_.at(name));
+      const auto* format = std::get_if<PackedFormat>(&plan_.at(name));
       if (format == nullptr) continue;
       const auto start = std::chrono::steady_clock::now();
       const int value = graph.nodes[node].in[0];
@@ -452,7 +452,7 @@ class Driver {
     for (const Value& value : graph.values) {
       if (value.kind != ValueKind::kWeight) continue;
       const auto planned = plan_.find(value.name);
-      const auto* integer = planned == plan_.end() ? nullptr : std::get_if<IntegerFormat>(&planned->second);
+      const auto* integer = planned == plan_.end() ? nullptr : std::get_if<PackedFormat>(&planned->second);
       if (integer != nullptr) {
         header.packed[value.name] = {*integer, value.shape[0], value.shape[1], ordered_[value.name]};
       } else {
@@ -525,7 +525,7 @@ std::map<std::string, Format> MakePlan(const Model& model, const PlanOptions& op
                 plan.begin()->first);
   }
   for (auto& [name, chosen] : plan) {
-    auto* format = std::get_if<IntegerFormat>(&chosen);
+    auto* format = std::get_if<PackedFormat>(&chosen);
     if (format != nullptr && model.weights->Shape(name)[1] % kSuperColumns != 0)
       *format = WithoutSuperBlocks(*format);
   }
@@ -568,7 +568,7 @@ Ledger PlannedLedger(const Model& model, const QuantizeOptions& options) {
     const auto planned = plan.find(entry.name);
     const Format format =
         planned == plan.end() ? Format(SourceType(*model.weights, entry.name)) : planned->second;
-    if (const auto* integer = std::get_if<IntegerFormat>(&format)) {
+    if (const auto* integer = std::get_if<PackedFormat>(&format)) {
       const bool ordered = entry.linear && layer.method == Method::kGptq &&
                            layer.order == ColumnOrder::kActivation && integer->group != 0;
       entry.stored_as = NameOf(*integer) + (ordered ? " (ordered)" : "");

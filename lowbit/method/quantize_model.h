@@ -19,8 +19,8 @@
 namespace lowbit {
 
 struct PlanOptions {
-  Format format = IntegerFormat{4, 64};     // the linear layers of the blocks
-  Format embedding = IntegerFormat{8, 64};  // embedding and head
+  Format format = PackedFormat{4, 64};     // the linear layers of the blocks
+  Format embedding = PackedFormat{8, 64};  // embedding and head
   std::vector<std::pair<std::string, std::string>>
       overrides;  // --tensor REGEX=FORMAT|skip; the last match wins
 };

@@ -63,7 +63,7 @@ BundleWriter::BundleWriter(const std::filesystem::path& path, const BundleHeader
     : header_(header),
       writer_(std::make_unique<SafetensorsWriter>(path, Declare(header), Describe(header))) {}
 
-void BundleWriter::WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows,
+void BundleWriter::WritePacked(const std::string& name, const PackedFormat& format, int64_t rows,
                                int64_t cols, std::span<const uint8_t> bytes, std::span<const int32_t> order) {
   const auto found = header_.packed.find(name);
   if (found == header_.packed.end()) Fail("bundle: {} was not declared as packed", name);
@@ -87,7 +87,7 @@ void BundleWriter::Write(const std::string& name, const QuantizedMatrix& matrix)
 }
 
 void BundleWriter::Write(const std::string& name, const Matrix& matrix) {
-  const auto* format = std::get_if<IntegerFormat>(&matrix.format);
+  const auto* format = std::get_if<PackedFormat>(&matrix.format);
   if (format == nullptr) Fail("bundle: {} is not packed", name);
   WritePacked(name, *format, matrix.rows, matrix.cols, {matrix.bytes, matrix.size}, matrix.order);
 }
@@ -134,7 +134,7 @@ Bundle::Bundle(std::shared_ptr<const SafetensorsFile> file) : file_(std::move(fi
   for (const auto& [name, described] : formats.items()) {
     PackedEntry entry;
     try {
-      entry.format = std::get<IntegerFormat>(ParseFormat(described.at("format").get<std::string>()));
+      entry.format = std::get<PackedFormat>(ParseFormat(described.at("format").get<std::string>()));
       entry.rows = described.at("shape").at(0).get<int64_t>();
       entry.cols = described.at("shape").at(1).get<int64_t>();
     } catch (const std::exception& error) {
@@ -251,7 +251,7 @@ std::vector<float> Bundle::Floats(const std::string& name) const {
 
 std::optional<QuantizedMatrix> Codes(const Weights& weights, const std::string& name) {
   const Matrix matrix = weights.Load(name);
-  const auto* format = std::get_if<IntegerFormat>(&matrix.format);
+  const auto* format = std::get_if<PackedFormat>(&matrix.format);
   if (format == nullptr) return std::nullopt;
   QuantizedMatrix codes = Unpack(*format, matrix.rows, matrix.cols, matrix.bytes, matrix.size);
   codes.order = matrix.order;

@@ -29,7 +29,7 @@ namespace lowbit {
 inline constexpr std::string_view kBundleVersion = "2";
 
 struct PackedEntry {
-  IntegerFormat format;
+  PackedFormat format;
   int64_t rows = 0, cols = 0;
   bool ordered = false;  // "<tensor>.order" is stored
 };
@@ -65,7 +65,7 @@ class BundleWriter {
   size_t file_bytes() const { return writer_->file_bytes(); }
 
  private:
-  void WritePacked(const std::string& name, const IntegerFormat& format, int64_t rows, int64_t cols,
+  void WritePacked(const std::string& name, const PackedFormat& format, int64_t rows, int64_t cols,
                    std::span<const uint8_t> bytes, std::span<const int32_t> order);
 
   BundleHeader header_;

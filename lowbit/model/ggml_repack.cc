@@ -9,34 +9,34 @@
 
 namespace lowbit {
 
-std::optional<IntegerFormat> PackedFormOf(GgmlType type) {
+std::optional<PackedFormat> PackedFormOf(GgmlType type) {
   switch (type) {
     case GgmlType::kQ4_0:
-      return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kCentre};
+      return PackedFormat{4, 32, ScaleKind::kF16, OffsetKind::kCentre};
     case GgmlType::kQ4_1:
-      return IntegerFormat{4, 32, ScaleKind::kF16, OffsetKind::kMinF16};
+      return PackedFormat{4, 32, ScaleKind::kF16, OffsetKind::kMinF16};
     case GgmlType::kQ5_0:
-      return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kCentre};
+      return PackedFormat{5, 32, ScaleKind::kF16, OffsetKind::kCentre};
     case GgmlType::kQ5_1:
-      return IntegerFormat{5, 32, ScaleKind::kF16, OffsetKind::kMinF16};
+      return PackedFormat{5, 32, ScaleKind::kF16, OffsetKind::kMinF16};
     case GgmlType::kQ8_0:
-      return IntegerFormat{8, 32, ScaleKind::kF16, OffsetKind::kCentre};
+      return PackedFormat{8, 32, ScaleKind::kF16, OffsetKind::kCentre};
     case GgmlType::kQ2_K:
-      return IntegerFormat{2, 16, ScaleKind::kSuper, OffsetKind::kSuperMin};
+      return PackedFormat{2, 16, ScaleKind::kSuper, OffsetKind::kSuperMin};
     case GgmlType::kQ3_K:
-      return IntegerFormat{3, 16, ScaleKind::kSuper, OffsetKind::kCentre};
+      return PackedFormat{3, 16, ScaleKind::kSuper, OffsetKind::kCentre};
     case GgmlType::kQ4_K:
-      return IntegerFormat{4, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
+      return PackedFormat{4, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
     case GgmlType::kQ5_K:
-      return IntegerFormat{5, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
+      return PackedFormat{5, 32, ScaleKind::kSuper, OffsetKind::kSuperMin};
     case GgmlType::kQ6_K:
-      return IntegerFormat{6, 16, ScaleKind::kSuper, OffsetKind::kCentre};
+      return PackedFormat{6, 16, ScaleKind::kSuper, OffsetKind::kCentre};
     default:
       return std::nullopt;
   }
 }
 
-Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols,
+Matrix RepackGgml(GgmlType type, const PackedFormat& format, int64_t rows, int64_t cols,
                   std::span<const std::byte> bytes, const std::function<int64_t(int64_t)>& file_row) {
   const GgmlIntegerLayout layout = *IntegerLayoutOf(type);
   const auto block_bytes = static_cast<size_t>(BlockSizeOf(type).bytes);

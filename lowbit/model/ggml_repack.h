@@ -14,10 +14,10 @@ namespace lowbit {
 
 // The packed format with the same levels and scales, or nothing when the type has none (it is expanded to
 // floats).
-std::optional<IntegerFormat> PackedFormOf(GgmlType type);
+std::optional<PackedFormat> PackedFormOf(GgmlType type);
 
 // `file_row(r)` is the row of the file that becomes row r.
-Matrix RepackGgml(GgmlType type, const IntegerFormat& format, int64_t rows, int64_t cols,
+Matrix RepackGgml(GgmlType type, const PackedFormat& format, int64_t rows, int64_t cols,
                   std::span<const std::byte> bytes, const std::function<int64_t(int64_t)>& file_row);
 
 }  // namespace lowbit

@@ -192,7 +192,7 @@ class Exporter {
   StoredType TypeOf(const Value& value) const {
     if (value.shape.size() == 1) return DType::kF32;  // norms and biases
     const Matrix matrix = model_.weights->Load(value.name);
-    const auto* format = std::get_if<IntegerFormat>(&matrix.format);
+    const auto* format = std::get_if<PackedFormat>(&matrix.format);
     if (format == nullptr) return std::get<DType>(matrix.format);
     const std::optional<GgmlType> type = GgmlTypeFor(*format);
     if (!type || !matrix.order.empty() || value.shape[1] % IntegerLayoutOf(*type)->block != 0) {
@@ -240,7 +240,7 @@ class Exporter {
 
 }  // namespace
 
-std::optional<GgmlType> GgmlTypeFor(const IntegerFormat& f) {
+std::optional<GgmlType> GgmlTypeFor(const PackedFormat& f) {
   if (f.scale == ScaleKind::kSuper) {
     switch (f.bits) {
       case 2:

@@ -13,7 +13,7 @@ namespace lowbit {
 // The GGUF type that holds a packed format without loss: the K-quants, Q4_1 and Q5_1 as they are; symmetric
 // 4, 5 and 8 bits with one f16 scale a group of 32 columns or more become Q4_0, Q5_0, Q8_0 (a wider group's
 // scale is repeated). Nothing for the others.
-std::optional<GgmlType> GgmlTypeFor(const IntegerFormat& format);
+std::optional<GgmlType> GgmlTypeFor(const PackedFormat& format);
 
 // Writes configuration, tokenizer, chat template and weights. Throws Error naming the tensor whose format
 // GGUF lacks, or what of the model GGUF cannot express.

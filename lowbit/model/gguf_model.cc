@@ -230,7 +230,7 @@ Matrix GgufWeights::Load(const std::string& name) const {
     Fail("{}: tensor {} has {} axes, a matrix has 2", Where(), names_.at(name), view.shape.size());
   const int64_t rows = view.shape[0], cols = view.shape[1];
   const auto* type = std::get_if<GgmlType>(&view.type);
-  const std::optional<IntegerFormat> format = type != nullptr ? PackedFormOf(*type) : std::nullopt;
+  const std::optional<PackedFormat> format = type != nullptr ? PackedFormOf(*type) : std::nullopt;
   if (!format) {
     const bool moved = FileRow(name, 1) != 1;
     if (type == nullptr && !moved) return PlainWeights(file_).Load(names_.at(name));

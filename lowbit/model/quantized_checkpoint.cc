@@ -256,7 +256,7 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
   for (const Node& node : graph.nodes) {
     if (node.op == Op::kLinear && node.block >= 0) linear[node.in[1]] = true;
   }
-  std::optional<IntegerFormat> format;
+  std::optional<PackedFormat> format;
   bool ordered = false;
   std::vector<SafetensorsWriter::Tensor> tensors;
   for (size_t v = 0; v < graph.values.size(); ++v) {
@@ -267,7 +267,7 @@ void WriteGptqFolder(const Model& model, const fs::path& folder, GptqLayout::Ver
       continue;
     }
     const Matrix matrix = model.weights->Load(value.name);
-    const auto* found = std::get_if<IntegerFormat>(&matrix.format);
+    const auto* found = std::get_if<PackedFormat>(&matrix.format);
     if (found == nullptr || found->scale != ScaleKind::kF16 || found->offset == OffsetKind::kMinF16 ||
         found->alphabet || (format && !(*format == *found))) {
       Fail(

@@ -47,7 +47,7 @@ class RandomWeights : public Weights {
     const std::vector<int64_t> shape = Shape(name);
     const auto found = formats_.find(name);
     if (found == formats_.end()) return static_cast<size_t>(shape[0]) * 4;
-    if (const auto* integer = std::get_if<IntegerFormat>(&found->second))
+    if (const auto* integer = std::get_if<PackedFormat>(&found->second))
       return PackedLayout(*integer, shape[0], shape[1]).bytes;
     return static_cast<size_t>(shape[0] * shape[1]) * SizeOf(std::get<DType>(found->second));
   }
@@ -71,7 +71,7 @@ class RandomWeights : public Weights {
       std::memcpy(owner->data() + i, &state, 8);
     }
     const float spread = 0.02f / std::sqrt(static_cast<float>(shape[1]) / 2048);
-    if (const auto* f = std::get_if<IntegerFormat>(&m.format); f != nullptr && f->alphabet) {
+    if (const auto* f = std::get_if<PackedFormat>(&m.format); f != nullptr && f->alphabet) {
       return OwnPacked(RandomTable(*f, m.rows, m.cols, spread, state));
     } else if (f != nullptr) {
       const PackedLayout layout(*f, m.rows, m.cols);
@@ -110,7 +110,7 @@ class RandomWeights : public Weights {
 
  private:
   // Codes that the table knows, and scales under which levels reach `spread`.
-  static QuantizedMatrix RandomTable(const IntegerFormat& format, int64_t rows, int64_t cols, float spread,
+  static QuantizedMatrix RandomTable(const PackedFormat& format, int64_t rows, int64_t cols, float spread,
                                      uint64_t state) {
     const Table& table = CodeTableOf(*format.alphabet).table;
     QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};

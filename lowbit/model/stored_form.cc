@@ -25,16 +25,16 @@ constexpr size_t kChunk = 400 * kTritBlockCodes;
 
 }  // namespace
 
-bool InTrits(const IntegerFormat& format) {
+bool InTrits(const PackedFormat& format) {
   return format.bits == 2 && format.alphabet && format.alphabet->kind == AlphabetKind::kTernary;
 }
 
-size_t StoredBytesOf(const IntegerFormat& format, int64_t rows, int64_t cols) {
+size_t StoredBytesOf(const PackedFormat& format, int64_t rows, int64_t cols) {
   const PackedLayout layout(format, rows, cols);
   return InTrits(format) ? TritLayout(layout).bytes : layout.bytes;
 }
 
-std::vector<uint8_t> ToTrits(const IntegerFormat& format, int64_t rows, int64_t cols,
+std::vector<uint8_t> ToTrits(const PackedFormat& format, int64_t rows, int64_t cols,
                              std::span<const uint8_t> packed) {
   const PackedLayout layout(format, rows, cols);
   const TritLayout trits(layout);
@@ -51,7 +51,7 @@ std::vector<uint8_t> ToTrits(const IntegerFormat& format, int64_t rows, int64_t 
   return stored;
 }
 
-Buffer<uint8_t> FromTrits(const IntegerFormat& format, int64_t rows, int64_t cols,
+Buffer<uint8_t> FromTrits(const PackedFormat& format, int64_t rows, int64_t cols,
                           std::span<const uint8_t> stored) {
   const PackedLayout layout(format, rows, cols);
   const TritLayout trits(layout);

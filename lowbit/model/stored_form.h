@@ -17,15 +17,15 @@
 namespace lowbit {
 
 // Whether files keep the format's codes as trits.
-bool InTrits(const IntegerFormat& format);
+bool InTrits(const PackedFormat& format);
 // Bytes of a matrix in a file.
-size_t StoredBytesOf(const IntegerFormat& format, int64_t rows, int64_t cols);
+size_t StoredBytesOf(const PackedFormat& format, int64_t rows, int64_t cols);
 
 // For formats in trits, between the bytes of PackedLayout and those of a file. Throws Error when a size is
 // wrong, a code is no trit or a byte stands for no five trits.
-std::vector<uint8_t> ToTrits(const IntegerFormat& format, int64_t rows, int64_t cols,
+std::vector<uint8_t> ToTrits(const PackedFormat& format, int64_t rows, int64_t cols,
                              std::span<const uint8_t> packed);
-Buffer<uint8_t> FromTrits(const IntegerFormat& format, int64_t rows, int64_t cols,
+Buffer<uint8_t> FromTrits(const PackedFormat& format, int64_t rows, int64_t cols,
                           std::span<const uint8_t> stored);
 
 }  // namespace lowbit

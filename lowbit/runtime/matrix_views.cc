@@ -8,7 +8,7 @@
 namespace lowbit {
 
 PackedMatrix ViewPacked(const Matrix& m) {
-  return PackedMatrix(std::get<IntegerFormat>(m.format), m.rows, m.cols, m.bytes, m.size);
+  return PackedMatrix(std::get<PackedFormat>(m.format), m.rows, m.cols, m.bytes, m.size);
 }
 
 FloatMatrix ViewFloat(const Matrix& m) {

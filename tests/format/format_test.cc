@@ -8,7 +8,7 @@
 namespace lowbit {
 namespace {
 
-QuantizedMatrix RandomMatrix(const IntegerFormat& format, int64_t rows, int64_t cols, uint64_t seed) {
+QuantizedMatrix RandomMatrix(const PackedFormat& format, int64_t rows, int64_t cols, uint64_t seed) {
   Random random(seed);
   QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};
   const auto fill = [&](auto& v, int64_t n, uint64_t below) {
@@ -42,14 +42,14 @@ TEST(Format, TablesAreNamedLikeTheirAlphabets) {
                            "ternary-g64-median", "binary-g32", "lloyd3-gauss-g64", "int7-g32"}) {
     const Format format = ParseFormat(name);
     EXPECT_EQ(NameOf(format), name);
-    EXPECT_TRUE(std::get<IntegerFormat>(format).alphabet) << name;
+    EXPECT_TRUE(std::get<PackedFormat>(format).alphabet) << name;
   }
-  EXPECT_FALSE(std::get<IntegerFormat>(ParseFormat("int4-g32")).alphabet);
+  EXPECT_FALSE(std::get<PackedFormat>(ParseFormat("int4-g32")).alphabet);
   // 4 bits and a byte for 16; 2 bits and an f16 for 64; a matrix large enough to forget its own scale.
-  EXPECT_NEAR(PackedLayout(std::get<IntegerFormat>(ParseFormat("nvfp4")), 1024, 1024).bytes * 8 / 1048576.0,
+  EXPECT_NEAR(PackedLayout(std::get<PackedFormat>(ParseFormat("nvfp4")), 1024, 1024).bytes * 8 / 1048576.0,
               4.5, 1e-3);
   EXPECT_EQ(
-      PackedLayout(std::get<IntegerFormat>(ParseFormat("ternary-g64")), 1024, 1024).bytes * 8 / 1048576.0,
+      PackedLayout(std::get<PackedFormat>(ParseFormat("ternary-g64")), 1024, 1024).bytes * 8 / 1048576.0,
       2.25);
   // Names of numbers that have no stored form.
   for (const char* name : {"int4-g33", "nf4-g20", "nf4-f32", "int4-asym-g16"})
@@ -70,7 +70,7 @@ TEST(Format, AWrongNameGetsTheNearest) {
 TEST(Packing, EveryWidthRoundTrips) {
   for (const char* name : {"int2-g32", "int3-g64-asym", "int4-g128", "int5", "int6-g32-asym", "int8-g32",
                            "q4_1", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"}) {
-    const auto format = std::get<IntegerFormat>(ParseFormat(name));
+    const auto format = std::get<PackedFormat>(ParseFormat(name));
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{16, 256}, {17, 300}, {1, 32}, {40, 72}}) {
       const QuantizedMatrix m = RandomMatrix(format, rows, cols, 11);
       const std::vector<uint8_t> bytes = Pack(m);
@@ -88,8 +88,8 @@ TEST(Packing, EveryWidthRoundTrips) {
 
 TEST(Packing, BitsAreThoseOfTheLayout) {
   const auto bits = [](const char* name) {
-    return static_cast<double>(PackedLayout(std::get<IntegerFormat>(ParseFormat(name)), 256, 1024).bytes) *
-           8 / (256 * 1024);
+    return static_cast<double>(PackedLayout(std::get<PackedFormat>(ParseFormat(name)), 256, 1024).bytes) * 8 /
+           (256 * 1024);
   };
   EXPECT_DOUBLE_EQ(bits("int4-g32"), 4.5);
   EXPECT_DOUBLE_EQ(bits("int4-g128-asym"), 4 + 24.0 / 128);
@@ -104,7 +104,7 @@ TEST(Packing, BitsAreThoseOfTheLayout) {
 }
 
 TEST(Packing, NumbersThatShareAByteMustFit) {
-  const auto format = std::get<IntegerFormat>(ParseFormat("q2_k"));
+  const auto format = std::get<PackedFormat>(ParseFormat("q2_k"));
   const QuantizedMatrix good = RandomMatrix(format, 20, 256, 3);
   for (const int wrong : {-1, 16, 127}) {
     QuantizedMatrix m = good;
@@ -117,10 +117,10 @@ TEST(Packing, NumbersThatShareAByteMustFit) {
 }
 
 TEST(Packing, ASizeThatDoesNotFitIsRefused) {
-  const IntegerFormat format{};
+  const PackedFormat format{};
   EXPECT_THROW(Unpack(format, 16, 32, nullptr, 3), Error);
   EXPECT_THROW(PackedLayout(format, -1, 32), Error);
-  EXPECT_THROW(PackedLayout(IntegerFormat{.bits = 7}, 16, 32), Error);
+  EXPECT_THROW(PackedLayout(PackedFormat{.bits = 7}, 16, 32), Error);
 }
 
 }  // namespace

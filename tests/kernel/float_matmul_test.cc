@@ -117,7 +117,7 @@ TEST_F(FloatMatMul, PackedAgreesWithDoubleOnEveryTarget) {
   ThreadPool pool(2);
   for (const std::string& name : AllStoredFormats()) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {17, 300}, {33, 550}}) {
-      const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 3);
+      const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 3);
       const OwnedMatrix w(m);
       std::vector<float> row(static_cast<size_t>(cols));
       for (int64_t tokens : {1, 14}) {

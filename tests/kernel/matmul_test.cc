@@ -84,7 +84,7 @@ void Check(const QuantizedMatrix& m, const std::vector<float>& x, int64_t tokens
 TEST_F(MatMulTest, EveryFormatAgreesWithTheMathematicsOnEveryTarget) {
   for (const std::string& name : AllFormats()) {
     for (const auto& [rows, cols] : kShapes) {
-      const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 3);
+      const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 3);
       for (int64_t tokens : {1, 2, 5}) {
         Check(m, RandomFloats(tokens * cols, 5), tokens, name);
         Check(m, FloatsWithOutliers(tokens, cols, 6), tokens, name + " with outliers");
@@ -96,7 +96,7 @@ TEST_F(MatMulTest, EveryFormatAgreesWithTheMathematicsOnEveryTarget) {
 
 TEST_F(MatMulTest, ExtremesDoNotSaturate) {
   for (const std::string& name : AllFormats()) {
-    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), 18, 700, 3, /*extreme=*/true);
+    const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), 18, 700, 3, /*extreme=*/true);
     for (float sign : {1.0f, -1.0f}) {
       const std::vector<float> x(static_cast<size_t>(8 * 700), sign * 2.5f);
       for (int64_t tokens : {1, 8}) Check(m, x, tokens, name);
@@ -109,7 +109,7 @@ TEST_F(MatMulTest, OneHotActivationsReadOutEveryWeight) {
   // x = e_c gives column c exactly, up to one rounding of the offset: catches any swapped code.
   for (const std::string& name : AllFormats()) {
     const int64_t rows = 19, cols = 150;
-    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 9);
+    const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 9);
     const OwnedMatrix w(m);
     ThreadPool pool(1);
     std::vector<float> x(static_cast<size_t>(cols * cols)), row(static_cast<size_t>(cols));
@@ -135,7 +135,7 @@ TEST_F(MatMulTest, ATokenGivesTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
   for (const char* name : {"int2-g64", "int3-g32", "int4-g32", "int4-g128-asym", "int5", "q2_k", "q4_k",
                            "q6_k", "int8-g32", "q5_1", "nvfp4", "ternary-g64"}) {
     const int64_t rows = 150, cols = 700, most = 270;
-    const OwnedMatrix w(RandomQuantized(IntegerFormatOf(name), rows, cols, 4));
+    const OwnedMatrix w(RandomQuantized(PackedFormatOf(name), rows, cols, 4));
     const std::vector<float> x = FloatsWithOutliers(most, cols, 6);
     for (Target target : SupportedTargets()) {
       if (target == Target::kScalar) continue;  // one loop for both
@@ -163,9 +163,9 @@ TEST_F(MatMulTest, ATokenGivesTheSameBitsInAnyBatchAndOnAnyNumberOfThreads) {
 
 TEST_F(MatMulTest, ManyMatricesGiveWhatEachGivesAlone) {
   const int64_t cols = 300, tokens = 3;
-  const OwnedMatrix a(RandomQuantized(IntegerFormatOf("int4-g32"), 40, cols, 1));
-  const OwnedMatrix b(RandomQuantized(IntegerFormatOf("q6_k"), 100, cols, 2));
-  const OwnedMatrix c(RandomQuantized(IntegerFormatOf("int8"), 7, cols, 3));
+  const OwnedMatrix a(RandomQuantized(PackedFormatOf("int4-g32"), 40, cols, 1));
+  const OwnedMatrix b(RandomQuantized(PackedFormatOf("q6_k"), 100, cols, 2));
+  const OwnedMatrix c(RandomQuantized(PackedFormatOf("int8"), 7, cols, 3));
   ThreadPool pool(3);
   for (int64_t t : {int64_t{1}, tokens}) {
     QuantizedActivations q;
@@ -186,7 +186,7 @@ TEST_F(MatMulTest, ManyMatricesGiveWhatEachGivesAlone) {
 TEST_F(MatMulTest, LevelsThatBytesHoldNearlyStayWithinTheStatedError) {
   const int64_t rows = 40, cols = 256;
   for (const char* name : {"nf4-g64", "nupes4-p0.7-g32", "lloyd3-gauss-g64"}) {
-    const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 8);
+    const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 8);
     const OwnedMatrix w(m);
     const CodeTable& table = *w.view.table;
     ASSERT_TRUE(w.view.in_bytes());
@@ -213,7 +213,7 @@ TEST_F(MatMulTest, LevelsThatBytesHoldNearlyStayWithinTheStatedError) {
 }
 
 TEST_F(MatMulTest, LevelsThatFitNoBytesAreRefused) {
-  const OwnedMatrix w(RandomQuantized(IntegerFormatOf("mxfp8-e4m3"), 4, 64, 1));
+  const OwnedMatrix w(RandomQuantized(PackedFormatOf("mxfp8-e4m3"), 4, 64, 1));
   EXPECT_FALSE(w.view.in_bytes());
   ThreadPool pool(1);
   QuantizedActivations q;
@@ -223,7 +223,7 @@ TEST_F(MatMulTest, LevelsThatFitNoBytesAreRefused) {
 }
 
 TEST_F(MatMulTest, AWrongShapeIsRefused) {
-  const OwnedMatrix w(RandomQuantized(IntegerFormatOf("int4-g32"), 4, 64, 1));
+  const OwnedMatrix w(RandomQuantized(PackedFormatOf("int4-g32"), 4, 64, 1));
   ThreadPool pool(1);
   QuantizedActivations q;
   q.Quantize(RandomFloats(65, 1).data(), 1, 65, 65, pool);
@@ -235,7 +235,7 @@ TEST_F(MatMulTest, AWrongShapeIsRefused) {
 TEST_F(MatMulTest, DequantizedRowsAreBitIdentical) {
   for (const std::string& name : AllStoredFormats()) {
     for (const auto& [rows, cols] : kShapes) {
-      const QuantizedMatrix m = RandomQuantized(IntegerFormatOf(name), rows, cols, 12);
+      const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 12);
       const OwnedMatrix w(m);
       std::vector<float> all(static_cast<size_t>(rows * cols)), row(static_cast<size_t>(cols));
       DequantizeRows(w.view, 0, rows, all.data());

@@ -14,8 +14,8 @@
 
 namespace lowbit {
 
-inline IntegerFormat IntegerFormatOf(const std::string& name) {
-  return std::get<IntegerFormat>(ParseFormat(name));
+inline PackedFormat PackedFormatOf(const std::string& name) {
+  return std::get<PackedFormat>(ParseFormat(name));
 }
 
 // Every width, one- and two-level scales, every offset, tables that bytes hold exactly; groups that divide a
@@ -42,7 +42,7 @@ inline std::vector<std::string> AllStoredFormats() {
 }
 
 // Codes uniform (or all at the top when `extreme`), scales of a trained matrix's size.
-inline QuantizedMatrix RandomQuantized(const IntegerFormat& format, int64_t rows, int64_t cols, uint64_t seed,
+inline QuantizedMatrix RandomQuantized(const PackedFormat& format, int64_t rows, int64_t cols, uint64_t seed,
                                        bool extreme = false) {
   Random random(seed);
   QuantizedMatrix m{.format = format, .rows = rows, .cols = cols};

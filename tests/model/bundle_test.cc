@@ -11,7 +11,7 @@
 namespace lowbit {
 namespace {
 
-BundleHeader HeaderWith(const IntegerFormat& format) {
+BundleHeader HeaderWith(const PackedFormat& format) {
   BundleHeader header;
   LlamaConfig& c = header.config;
   c.vocab = 64, c.width = 256, c.layers = 1, c.heads = 4, c.kv_heads = 2, c.head_size = 64, c.ffn = 256;
@@ -26,7 +26,7 @@ std::shared_ptr<const SafetensorsFile> Open(const std::filesystem::path& path) {
 TEST(Bundle, CodesComeBack) {
   const ScratchFolder folder;
   for (const std::string& name : AllStoredFormats()) {
-    const IntegerFormat format = IntegerFormatOf(name);
+    const PackedFormat format = PackedFormatOf(name);
     const QuantizedMatrix m = RandomQuantized(format, 24, 256, 5);
     BundleWriter writer(folder / name, HeaderWith(format));
     writer.Write("matrix", m);
@@ -43,7 +43,7 @@ TEST(Bundle, CodesComeBack) {
 
 TEST(Bundle, TernaryCodesTakeATritEach) {
   const ScratchFolder folder;
-  const IntegerFormat format = IntegerFormatOf("ternary-g64");
+  const PackedFormat format = PackedFormatOf("ternary-g64");
   const int64_t rows = 250, cols = 1100;  // neither whole panels nor whole tiles
   BundleHeader header = HeaderWith(format);
   header.packed["matrix"] = {.format = format, .rows = rows, .cols = cols};
@@ -85,7 +85,7 @@ void SetVersion(const std::filesystem::path& path, char version) {
 TEST(Bundle, Version1IsReadButForQ2K) {
   const ScratchFolder folder;
   for (const std::string name : {"int4-g32", "q4_k", "q2_k"}) {
-    const IntegerFormat format = IntegerFormatOf(name);
+    const PackedFormat format = PackedFormatOf(name);
     BundleWriter writer(folder / name, HeaderWith(format));
     writer.Write("matrix", RandomQuantized(format, 24, 256, 5));
     writer.Finish();
