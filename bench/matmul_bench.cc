@@ -178,10 +178,10 @@ void QuantizeActivations(benchmark::State& state) {
 }
 
 const int kRegistered = [] {
-  const char* const kFormats[] = {"int8",      "int8-g32",       "int6-g64", "q6_k",     "int5-g64",
-                                  "int5-g32",  "q5_k",           "int4-g32", "q4_1",     "q4_k",
-                                  "int4-g128", "int4-g128-asym", "int3-g64", "int3-g32", "q3_k",
-                                  "int2-g64",  "int2-g32",       "q2_k"};
+  const char* const kFormats[] = {
+      "int8",     "int8-g32", "int6-g64",  "q6_k",           "int5-g64", "int5-g32", "q5_k",       "int4-g32",
+      "q4_1",     "q4_k",     "int4-g128", "int4-g128-asym", "int3-g64", "int3-g32", "q3_k",       "int2-g64",
+      "int2-g32", "q2_k",     "nf4-g32",   "nf4-g64",        "mxfp4",    "nvfp4",    "ternary-g64"};
   for (const char* name : kFormats) {
     benchmark::RegisterBenchmark((std::string("decode/") + name).c_str(), Decode, name)
         ->UseManualTime()

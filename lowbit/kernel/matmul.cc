@@ -76,7 +76,6 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
     } else {
       FindPrefillKernel(w.format)(w, x, begin, end, panel, job->y, job->y_stride);
     }
-    if (!x.outliers().empty()) FindOutlierKernel()(w, x, begin, end, panel, panel_end, job->y, job->y_stride);
   });
 }
 

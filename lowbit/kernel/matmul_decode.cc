@@ -12,6 +12,7 @@
 // After simd.h, once for each target.
 #include "lowbit/kernel/byte_dot-inl.h"
 #include "lowbit/kernel/chunk-inl.h"
+#include "lowbit/kernel/outliers-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -226,6 +227,23 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   });
 }
 
+// Adds the outliers of one token to y, panel by panel while its bytes are near.
+void AddOutliersOfToken(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                        int64_t end, float* y) {
+  if (x.outliers().empty()) return;
+  for (; panel < end; ++panel) {
+    const int64_t row = panel * kPanelRows;
+    if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
+      AddOutliers<1>(w, x, token, token + 1, panel, y + row);
+    } else {
+      alignas(64) float last[kPanelRows] = {};
+      std::copy_n(y + row, w.rows - row, last);
+      AddOutliers<1>(w, x, token, token + 1, panel, last);
+      std::copy_n(last, w.rows - row, y + row);
+    }
+  }
+}
+
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                   int64_t end, float* y) {
@@ -234,6 +252,7 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
   MakeDecodeBias<kOffset>(x.sums(level, token), units, CentreOf(w), bias);
   const int64_t length = (end - panel) / kStreams;  // panels of a stream
+  const int64_t first = panel;
   for (int64_t i = 0; i < length; ++i) {
     DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel + i, length, bias, y);
   }
@@ -241,6 +260,7 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
   for (panel += length * kStreams; panel < end; ++panel) {
     DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel, 0, bias, y);
   }
+  AddOutliersOfToken(w, x, token, first, end, y);
 }
 
 template <class Dot, int kBits, OffsetKind kOffset>

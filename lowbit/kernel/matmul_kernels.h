@@ -13,29 +13,21 @@ inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk sha
 inline constexpr int64_t kDecodePanels = 2;   // the most panels that a decoding kernel walks side by side
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
 
-// y[row] for the panels [panel, end) of token `token`.
+// y[row], outliers included, for the panels [panel, end) of token `token`.
 using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
                               int64_t panel, int64_t end, float* y);
 // y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most kTokenBlock.
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, float* y, int64_t y_stride);
 
-// y[t, row] += x[t, c] w[row, c] over the outliers c of x in ascending order, for panels [panel, panel_end)
-// and tokens [begin, end).
-using OutlierKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
-                               int64_t end, int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
-
 // Null when the format has no decoding kernel of its own; prefill kernels take every valid format.
 DecodeKernel FindDecodeKernel(const PackedFormat& format);
 PrefillKernel FindPrefillKernel(const PackedFormat& format);
-OutlierKernel FindOutlierKernel();
 
 // The scalar target, and the reference for the others.
 void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                  int64_t end, float* y);
 void PlainPrefill(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
                   int64_t panel, float* y, int64_t y_stride);
-void PlainOutliers(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
-                   int64_t panel, int64_t panel_end, float* y, int64_t y_stride);
 
 }  // namespace lowbit

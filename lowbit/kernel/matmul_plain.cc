@@ -8,6 +8,19 @@
 namespace lowbit {
 namespace {
 
+float WeightAt(const PackedMatrix& w, int64_t row, int64_t column) {
+  uint8_t codes[kTileColumns];
+  const uint8_t* tiles = w.bytes + w.layout.codes + row / kPanelRows * w.layout.tiles * 64 * w.format.bits;
+  RowOfTile(w.format.bits, tiles + column / kTileColumns * 64 * w.format.bits,
+            static_cast<int>(row % kPanelRows), codes);
+  const uint8_t code = codes[column % kTileColumns];
+  const GroupNumbers n = NumbersOf(w, row, w.format.group == 0 ? 0 : column / w.format.group);
+  if (w.table != nullptr) return n.scale * w.table->value[code];
+  const bool subtract = w.format.offset == OffsetKind::kCentre || w.format.offset == OffsetKind::kZeroPoint;
+  return subtract ? n.scale * (static_cast<float>(code) - n.offset)
+                  : n.scale * static_cast<float>(code) + n.offset;
+}
+
 float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t row) {
   const int level = UnitLevel(w.format), bits = w.format.bits;
   const int64_t columns = UnitColumns(level);
@@ -39,33 +52,13 @@ float PlainRow(const PackedMatrix& w, const QuantizedActivations& x, int64_t tok
     }
     y += x.scales(token)[block] * partial;
   }
+  for (const Outlier& o : x.outliers()) {
+    if (o.token == token) y += o.value * WeightAt(w, row, o.column);
+  }
   return y;
 }
 
-float WeightAt(const PackedMatrix& w, int64_t row, int64_t column) {
-  uint8_t codes[kTileColumns];
-  const uint8_t* tiles = w.bytes + w.layout.codes + row / kPanelRows * w.layout.tiles * 64 * w.format.bits;
-  RowOfTile(w.format.bits, tiles + column / kTileColumns * 64 * w.format.bits,
-            static_cast<int>(row % kPanelRows), codes);
-  const uint8_t code = codes[column % kTileColumns];
-  const GroupNumbers n = NumbersOf(w, row, w.format.group == 0 ? 0 : column / w.format.group);
-  if (w.table != nullptr) return n.scale * w.table->value[code];
-  const bool subtract = w.format.offset == OffsetKind::kCentre || w.format.offset == OffsetKind::kZeroPoint;
-  return subtract ? n.scale * (static_cast<float>(code) - n.offset)
-                  : n.scale * static_cast<float>(code) + n.offset;
-}
-
 }  // namespace
-
-void PlainOutliers(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
-                   int64_t panel, int64_t panel_end, float* y, int64_t y_stride) {
-  const int64_t row_end = std::min(w.rows, panel_end * kPanelRows);
-  for (const Outlier& o : x.outliers()) {
-    if (o.token < begin || o.token >= end) continue;
-    for (int64_t row = panel * kPanelRows; row < row_end; ++row)
-      y[o.token * y_stride + row] += o.value * WeightAt(w, row, o.column);
-  }
-}
 
 void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                  int64_t end, float* y) {

@@ -10,6 +10,7 @@
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
 #include "lowbit/kernel/chunk-inl.h"
+#include "lowbit/kernel/outliers-inl.h"
 #include "lowbit/kernel/scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -148,6 +149,7 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
       MultiplyChunk<Dot, kHalf, kCentred, P, 1>(chunk);
     }
   }
+  AddOutliers<P>(w, x, begin, end, panel, sums);
   const int64_t row = panel * kPanelRows, rows = std::min<int64_t>(P * kPanelRows, w.rows - row);
   for (int64_t t = 0; t < tokens; ++t) std::copy_n(sums + t * P * 16, rows, y + (begin + t) * y_stride + row);
 }

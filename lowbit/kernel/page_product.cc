@@ -21,7 +21,7 @@ namespace lowbit {
 namespace {
 
 constexpr int kMaxChannels = 512, kMaxPages = 8;
-constexpr int kPositions = kMaxPages * kCachePage;
+[[maybe_unused]] constexpr int kPositions = kMaxPages * kCachePage;
 constexpr float kLeast = 1e-30f;  // weights below it are zero: their reciprocal would not be finite
 
 // The greatest integers; those of two digits leave room for the rounding of the high one.

@@ -1,14 +1,16 @@
-// The columns of activations that int8 leaves out, times their weights in f32. They are few: one column of a
-// panel is read for all tokens that have an outlier there.
+// The columns of activations that int8 leaves out (activations.h), times their weights in f32. They are few:
+// a column of a panel is read once for all tokens that have an outlier there.
+
+#if defined(LOWBIT_KERNEL_OUTLIERS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LOWBIT_KERNEL_OUTLIERS_INL_H_
+#undef LOWBIT_KERNEL_OUTLIERS_INL_H_
+#else
+#define LOWBIT_KERNEL_OUTLIERS_INL_H_
+#endif
+
 #include <algorithm>
 
-#include "lowbit/kernel/matmul_kernels.h"
-
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "lowbit/kernel/matmul_outliers.cc"
-#include "lowbit/kernel/simd.h"
-// After simd.h, once for each target.
-#include "lowbit/kernel/panel-inl.h"
+#include "lowbit/kernel/activations.h"
 #include "lowbit/kernel/scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -60,53 +62,32 @@ HWY_INLINE Floats WeightsOfColumn(const PackedMatrix& w, int64_t panel, int64_t 
   return subtract ? Mul(scale, Sub(ToFloats(codes), offset)) : Add(Mul(scale, ToFloats(codes)), offset);
 }
 
+// sums[t - begin][p][16] += x[t, c] w[rows of panel + p, c] over the outliers c of x in ascending order, for
+// tokens [begin, end) and kPanels panels (what lies past the matrix gets its last panel).
+template <int kPanels>
 void AddOutliers(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
-                 int64_t panel, int64_t panel_end, float* y, int64_t y_stride) {
-  const std::span<const Outlier> outliers = x.outliers();
-  for (; panel < panel_end; ++panel) {
-    const int64_t row = panel * kPanelRows;
-    const bool whole = row + kPanelRows <= w.rows;
-    int64_t known = -1;
-    Floats weights = ZeroFloats();
-    for (const Outlier& o : outliers) {
-      if (o.token < begin || o.token >= end) continue;
-      if (o.column != known) weights = WeightsOfColumn(w, panel, known = o.column);
-      float* to = y + o.token * y_stride + row;
-      const Floats value = SetFloats(o.value);
-      if (HWY_LIKELY(whole)) {
-        StoreFloats(MulAdd(value, weights, LoadFloats(to)), to);
-      } else {
-        alignas(64) float last[kPanelRows] = {};
-        std::copy_n(to, w.rows - row, last);
-        StoreFloats(MulAdd(value, weights, LoadFloats(last)), last);
-        std::copy_n(last, w.rows - row, to);
-      }
+                 int64_t panel, float* sums) {
+  int64_t known = -1;
+  Floats weights[kPanels];
+  for (const Outlier& o : x.outliers()) {
+    if (o.token < begin || o.token >= end) continue;
+    if (o.column != known) {
+      known = o.column;
+      for (int p = 0; p < kPanels; ++p)
+        weights[p] = WeightsOfColumn(w, std::min(panel + p, w.layout.panels - 1), known);
     }
+    const Floats value = SetFloats(o.value);
+    float* to = sums + (o.token - begin) * kPanels * 16;
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+      StoreFloats(MulAdd(value, weights[p], LoadFloats(to + p * 16)), to + p * 16);
+    });
   }
 }
 
-#else
-
-constexpr OutlierKernel AddOutliers = PlainOutliers;
-
 #endif  // LOWBIT_VECTOR_TARGET
-
-OutlierKernel OutlierKernelFor() {
-  return AddOutliers;
-}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit
 HWY_AFTER_NAMESPACE();
 
-#if HWY_ONCE
-namespace lowbit {
-
-HWY_EXPORT(OutlierKernelFor);
-
-OutlierKernel FindOutlierKernel() {
-  return LOWBIT_KERNEL(OutlierKernelFor)();
-}
-
-}  // namespace lowbit
-#endif  // HWY_ONCE
+#endif  // LOWBIT_KERNEL_OUTLIERS_INL_H_
