@@ -7,9 +7,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   lowbit::AllowErrors([&] {
     lowbit::Imatrix imatrix = lowbit::ParseImatrix(std::as_bytes(std::span(data, size)), "input");
     if (imatrix.chunks() < 0) std::abort();
-    for (const auto& [name, entry] : imatrix.entries) {
-      if (entry.sum.empty()) std::abort();
-      lowbit::AllowErrors([&] { entry.Mean(); });
+    for (const auto& named : imatrix.entries) {
+      if (named.second.sum.empty()) std::abort();
+      lowbit::AllowErrors([&] { named.second.Mean(); });
     }
     const lowbit::Imatrix again = imatrix;
     imatrix.Add(again, "input");

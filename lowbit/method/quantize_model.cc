@@ -472,7 +472,9 @@ class Driver {
         written.insert(name);
       }
     }
-    for (const auto& [name, entry] : header.packed) {
+    for (const auto& declared : header.packed) {
+      const auto& name = declared.first;  // lambdas cannot take structured bindings with every compiler
+      const auto& entry = declared.second;
       if (written.contains(name)) continue;
       CheckInterrupt();
       const bool weighted = options_.importance && options_.importance->tensors.contains(name);
