@@ -127,6 +127,9 @@ struct QuantizedMatrix {
 // The packed form of `matrix`, layout.bytes long. Padding codes are 0 and padding scales are 0. Throws Error
 // where NumbersShareByte and a sub-scale or sub-minimum is not in 0..15.
 std::vector<uint8_t> Pack(const QuantizedMatrix& matrix);
+// The same for `part`, rows of a larger matrix from its panel `panel` on, to their places in the bytes of
+// that matrix; whole panels, but at its end. Padding is left as it is.
+void PackPanels(const QuantizedMatrix& part, int64_t panel, const PackedLayout& layout, uint8_t* bytes);
 // The inverse, for tests, export and re-quantization. Throws Error when the size is wrong.
 QuantizedMatrix Unpack(const PackedFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,
                        size_t size);

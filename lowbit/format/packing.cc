@@ -64,8 +64,7 @@ void PackRow(const Plane& plane, const uint32_t* quads, int row, uint8_t* tile) 
   }
 }
 
-// Every (row, group) entry: stored at ((panel * n + g) * 16 + r), read from r
-// * n + g.
+// Every (row, group) entry: stored at ((panel * n + g) * 16 + r), read from r * n + g.
 template <typename T>
 void Interleave(const std::vector<T>& from, int64_t rows, int64_t n, uint8_t* to) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -110,48 +109,71 @@ void SplitNumbers(const std::vector<uint8_t>& joined, QuantizedMatrix& m) {
   }
 }
 
+size_t PanelBytes(const PackedLayout& layout, const QuantizedMatrix& m) {
+  return static_cast<size_t>(layout.tiles) * 64 * static_cast<size_t>(m.format.bits);
+}
+
+// The codes of a panel of m, counted from its first row, to the panel's tiles.
+void PackCodes(const QuantizedMatrix& m, int64_t panel, const PackedLayout& layout, uint8_t* tiles) {
+  const Planes planes = PlanesOf(m.format.bits);
+  const size_t tile_bytes = 64 * static_cast<size_t>(m.format.bits);
+  for (int64_t r = panel * kPanelRows; r < std::min(m.rows, (panel + 1) * kPanelRows); ++r) {
+    uint8_t* tile = tiles;
+    for (int64_t t = 0; t < layout.tiles; ++t, tile += tile_bytes) {
+      uint32_t quads[8] = {};  // four codes of the row each
+      const int64_t column = t * kTileColumns;
+      std::memcpy(quads, m.codes.data() + r * m.cols + column,
+                  static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
+      for (int p = 0; p < planes.count; ++p)
+        PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
+    }
+  }
+}
+
+// All other sections of m's rows, which begin at panel `first` of the matrix that `layout` describes.
+void PackNumbers(const QuantizedMatrix& m, const PackedLayout& layout, int64_t first, uint8_t* bytes) {
+  const bool two_level = m.format.scale == ScaleKind::kSuper, joined = NumbersShareByte(m.format);
+  const bool byte_scale = m.format.scale == ScaleKind::kE8M0 || m.format.scale == ScaleKind::kE4M3;
+  const auto put = [&](const auto& numbers, int64_t n, size_t section) {
+    Interleave(numbers, m.rows, n,
+               bytes + section + static_cast<size_t>(first * n * kPanelRows) * sizeof(numbers[0]));
+  };
+  if (byte_scale) {
+    put(m.scale_code, layout.groups, layout.scale);
+  } else if (!two_level) {
+    put(m.scale, layout.groups, layout.scale);
+  }
+  if (m.format.scale == ScaleKind::kE4M3) std::memcpy(bytes + layout.tensor, &m.tensor_scale, 4);
+  if (joined) put(JoinNumbers(m), layout.groups, layout.scale);
+  if (two_level) {
+    if (!joined) put(m.sub_scale, layout.groups, layout.scale);
+    put(m.super, layout.supers, layout.super);
+  }
+  if (m.format.offset == OffsetKind::kMinF16) put(m.min, layout.groups, layout.offset);
+  if (m.format.offset == OffsetKind::kZeroPoint || (m.format.offset == OffsetKind::kSuperMin && !joined))
+    put(m.zero, layout.groups, layout.offset);
+  if (m.format.offset == OffsetKind::kSuperMin) put(m.super_min, layout.supers, layout.super_min);
+}
+
 }  // namespace
 
 std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
   const PackedLayout layout(m.format, m.rows, m.cols);
-  const Planes planes = PlanesOf(m.format.bits);
   std::vector<uint8_t> bytes(layout.bytes);
-  const size_t tile_bytes = 64 * static_cast<size_t>(m.format.bits);
   ThreadPool::Global().Run(layout.panels, [&](int64_t panel, int) {
-    for (int64_t r = panel * kPanelRows; r < std::min(m.rows, (panel + 1) * kPanelRows); ++r) {
-      uint8_t* tile = bytes.data() + layout.codes + static_cast<size_t>(panel * layout.tiles) * tile_bytes;
-      for (int64_t t = 0; t < layout.tiles; ++t, tile += tile_bytes) {
-        uint32_t quads[8] = {};  // four codes of the row each
-        const int64_t column = t * kTileColumns;
-        std::memcpy(quads, m.codes.data() + r * m.cols + column,
-                    static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
-        for (int p = 0; p < planes.count; ++p)
-          PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
-      }
-    }
+    PackCodes(m, panel, layout,
+              bytes.data() + layout.codes + static_cast<size_t>(panel) * PanelBytes(layout, m));
   });
-  const bool two_level = m.format.scale == ScaleKind::kSuper, joined = NumbersShareByte(m.format);
-  const bool byte_scale = m.format.scale == ScaleKind::kE8M0 || m.format.scale == ScaleKind::kE4M3;
-  if (byte_scale) {
-    Interleave(m.scale_code, m.rows, layout.groups, bytes.data() + layout.scale);
-  } else if (!two_level) {
-    Interleave(m.scale, m.rows, layout.groups, bytes.data() + layout.scale);
-  }
-  if (m.format.scale == ScaleKind::kE4M3) std::memcpy(bytes.data() + layout.tensor, &m.tensor_scale, 4);
-  if (joined) Interleave(JoinNumbers(m), m.rows, layout.groups, bytes.data() + layout.scale);
-  if (two_level) {
-    if (!joined) Interleave(m.sub_scale, m.rows, layout.groups, bytes.data() + layout.scale);
-    Interleave(m.super, m.rows, layout.supers, bytes.data() + layout.super);
-  }
-  if (m.format.offset == OffsetKind::kMinF16)
-    Interleave(m.min, m.rows, layout.groups, bytes.data() + layout.offset);
-  if (m.format.offset == OffsetKind::kZeroPoint || (m.format.offset == OffsetKind::kSuperMin && !joined)) {
-    Interleave(m.zero, m.rows, layout.groups, bytes.data() + layout.offset);
-  }
-  if (m.format.offset == OffsetKind::kSuperMin) {
-    Interleave(m.super_min, m.rows, layout.supers, bytes.data() + layout.super_min);
-  }
+  PackNumbers(m, layout, 0, bytes.data());
   return bytes;
+}
+
+void PackPanels(const QuantizedMatrix& part, int64_t panel, const PackedLayout& layout, uint8_t* bytes) {
+  for (int64_t p = 0; p * kPanelRows < part.rows; ++p) {
+    PackCodes(part, p, layout,
+              bytes + layout.codes + static_cast<size_t>(panel + p) * PanelBytes(layout, part));
+  }
+  PackNumbers(part, layout, panel, bytes);
 }
 
 QuantizedMatrix Unpack(const PackedFormat& format, int64_t rows, int64_t cols, const uint8_t* bytes,

@@ -231,12 +231,13 @@ Matrix GgufWeights::Load(const std::string& name) const {
   const int64_t rows = view.shape[0], cols = view.shape[1];
   const auto* type = std::get_if<GgmlType>(&view.type);
   const std::optional<PackedFormat> format = type != nullptr ? PackedFormOf(*type) : std::nullopt;
-  if (!format) {
-    const bool moved = FileRow(name, 1) != 1;
-    if (type == nullptr && !moved) return PlainWeights(file_).Load(names_.at(name));
-    return OwnFloats(Floats(name), rows, cols);
-  }
-  return RepackGgml(*type, *format, rows, cols, view.bytes, [&](int64_t row) { return FileRow(name, row); });
+  const bool moved = FileRow(name, 1) != 1;
+  if (type == nullptr && !moved) return PlainWeights(file_).Load(names_.at(name));
+  Matrix own = format ? RepackGgml(*type, *format, rows, cols, view.bytes,
+                                   [&](int64_t row) { return FileRow(name, row); })
+                      : OwnFloats(Floats(name), rows, cols);
+  Release(name);  // the file's pages need not stay beside the copy
+  return own;
 }
 
 }  // namespace lowbit

@@ -208,8 +208,10 @@ size_t QuantizedCheckpoint::StoredBytes(const std::string& name) const {
 Matrix QuantizedCheckpoint::Load(const std::string& name) const {
   if (!Quantized(name)) return plain_.Load(name);
   const CheckpointMatrix m = Read(name);
-  if (const auto packed = ToPacked(m)) return OwnPacked(*packed);
-  return OwnFloats(Dequantize(m), m.rows, m.cols);
+  const auto packed = ToPacked(m);
+  Matrix own = packed ? OwnPacked(*packed) : OwnFloats(Dequantize(m), m.rows, m.cols);
+  Release(name);  // the file's pages need not stay beside the copy
+  return own;
 }
 
 std::vector<float> QuantizedCheckpoint::Floats(const std::string& name) const {
