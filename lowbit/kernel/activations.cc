@@ -4,14 +4,6 @@
 #include <cmath>
 #include <limits>
 
-namespace lowbit {
-
-// Copies the block x to `inliers` with zeros for its outliers, which it lists in the order of their columns
-// (`column` counted in the block, `token` left alone). Returns their number.
-uint8_t TakeOutliers(const float* x, int64_t cols, float* inliers, Outlier* outliers);
-
-}  // namespace lowbit
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/activations.cc"
 #include "lowbit/kernel/simd.h"
@@ -20,6 +12,44 @@ HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+// Copies the block x, whose largest magnitude is `most`, to `inliers` with zeros for its outliers, which it
+// lists in the order of their columns (`column` counted in the block, `token` left alone). Returns the
+// largest magnitude that is left. Magnitudes are compared with their sum in whole steps of most / 2^20: sums
+// of integers have no order, so that every target finds the same columns.
+float TakeOutliers(const float* x, int64_t cols, float most, float* inliers, Outlier* outliers,
+                   uint8_t* count) {
+  const hn::CappedTag<float, 16> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  constexpr int kStep = static_cast<int>(hn::MaxLanes(d));
+  std::copy_n(x, kActivationBlock, inliers);
+  for (*count = 0; *count < kMostOutliers && *count + 1 < cols && most > 0x1p-100f; ++*count) {
+    const float steps = 0x1p20f / most;
+    auto sum = hn::Zero(di);
+    for (int c = 0; c < kActivationBlock; c += kStep) {
+      sum = hn::Add(sum, hn::ConvertTo(di, hn::Mul(hn::Abs(hn::LoadU(d, inliers + c)), hn::Set(d, steps))));
+    }
+    const auto own = static_cast<int32_t>(most * steps);
+    const auto left = static_cast<float>(hn::GetLane(hn::SumOfLanes(di, sum)) - own);
+    if (static_cast<float>(own) * static_cast<float>(cols - *count - 1) <= kOutlierRatio * left) break;
+    intptr_t at = -1;
+    int c = -kStep;
+    while (at < 0) {
+      c += kStep;
+      at = hn::FindFirstTrue(d, hn::Eq(hn::Abs(hn::LoadU(d, inliers + c)), hn::Set(d, most)));
+    }
+    at += c;
+    int place = *count;
+    for (; place > 0 && outliers[place - 1].column > at; --place) outliers[place] = outliers[place - 1];
+    outliers[place] = {.column = static_cast<int32_t>(at), .token = 0, .value = inliers[at]};
+    inliers[at] = 0;
+    auto largest = hn::Zero(d);
+    for (c = 0; c < kActivationBlock; c += kStep)
+      largest = hn::Max(largest, hn::Abs(hn::LoadU(d, inliers + c)));
+    most = hn::GetLane(hn::MaxOfLanes(d, largest));
+  }
+  return most;
+}
 
 // One block of 128 columns, padded with zeros from `cols` on: codes, the sums of each 16 and the outliers, in
 // the order of their columns. Returns the scale.
@@ -46,12 +76,8 @@ float QuantizeBlock(const float* x, int64_t cols, int8_t* codes, int32_t* sums, 
   alignas(64) float inliers[kActivationBlock];
   if (usable &&
       most * static_cast<float>(cols) > 0.99f * kOutlierRatio * hn::GetLane(hn::SumOfLanes(d, total))) {
-    *outlier_count = TakeOutliers(x, cols, inliers, outliers);
-    if (*outlier_count > 0) {
-      most = 0;
-      for (int c = 0; c < kActivationBlock; ++c) most = std::max(most, std::abs(inliers[c]));
-      x = inliers;
-    }
+    most = TakeOutliers(x, cols, most, inliers, outliers, outlier_count);
+    x = inliers;
   }
   // Below 2^-118 the inverse would overflow; such a block is zero for every purpose.
   const float inverse = usable && most > 0x1p-118f ? 127.0f / most : 0.0f;
@@ -93,27 +119,6 @@ HWY_AFTER_NAMESPACE();
 namespace lowbit {
 
 HWY_EXPORT(QuantizeRow);
-
-uint8_t TakeOutliers(const float* x, int64_t cols, float* inliers, Outlier* outliers) {
-  std::copy_n(x, kActivationBlock, inliers);
-  double left = 0;
-  for (int64_t c = 0; c < cols; ++c) left += std::abs(x[c]);
-  uint8_t count = 0;
-  while (count < kMostOutliers && count + 1 < cols) {
-    int64_t at = 0;
-    for (int64_t c = 1; c < cols; ++c) {
-      if (std::abs(inliers[c]) > std::abs(inliers[at])) at = c;
-    }
-    const double largest = std::abs(inliers[at]);
-    left -= largest;
-    if (!(largest * static_cast<double>(cols - count - 1) > kOutlierRatio * std::max(left, 0.0))) break;
-    outliers[count++] = {.column = static_cast<int32_t>(at), .token = 0, .value = inliers[at]};
-    inliers[at] = 0;
-  }
-  std::sort(outliers, outliers + count,
-            [](const Outlier& a, const Outlier& b) { return a.column < b.column; });
-  return count;
-}
 
 void QuantizedActivations::Quantize(const float* x, int64_t tokens, int64_t cols, int64_t stride,
                                     ThreadPool& pool) {
