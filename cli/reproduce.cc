@@ -69,7 +69,7 @@ int Run(const Options& o, const Common& common) {
 
 Action AddReproduce(CLI::App& app, Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("SYSTEM", o->system, "gptq, pvq, turboquant, or all")->required();
+  app.add_option("SYSTEM", o->system, "gptq, pvq, turboquant, vidkv, or all")->required();
   app.add_option("--data", o->reproduce.data, "Folder of models, texts and vectors")->required();
   app.add_option("--model", o->reproduce.model,
                  "Model to measure on (default: the first of the data folder)");

@@ -27,8 +27,10 @@ fs::path FirstModel(const fs::path& data) {
 }
 
 const std::vector<std::pair<std::string, System>>& Systems() {
-  static const std::vector<std::pair<std::string, System>> kSystems = {
-      {"gptq", ReproduceGptq}, {"pvq", ReproducePvq}, {"turboquant", ReproduceTurboQuant}};
+  static const std::vector<std::pair<std::string, System>> kSystems = {{"gptq", ReproduceGptq},
+                                                                       {"pvq", ReproducePvq},
+                                                                       {"turboquant", ReproduceTurboQuant},
+                                                                       {"vidkv", ReproduceVidKv}};
   return kSystems;
 }
 

@@ -42,5 +42,6 @@ const std::vector<std::pair<std::string, System>>& Systems();
 Outcome ReproduceGptq(const Options& options, ThreadPool& pool);
 Outcome ReproducePvq(const Options& options, ThreadPool& pool);
 Outcome ReproduceTurboQuant(const Options& options, ThreadPool& pool);
+Outcome ReproduceVidKv(const Options& options, ThreadPool& pool);
 
 }  // namespace lowbit::reproduce

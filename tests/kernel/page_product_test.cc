@@ -188,6 +188,8 @@ TEST_P(PageProduct, ScoresAreThoseOfTheRoundedQueries) {
 }
 
 TEST_P(PageProduct, EveryTargetRoundsAlike) {
+  // The plainest of this machine: on 64-bit Arm NEON is the only one.
+  if (SupportedTargets().front() == GetParam()) GTEST_SKIP() << "nothing to compare with";
   uint64_t seed = 100;
   for (const std::vector<PageRun>& runs : Layouts()) {
     const Pages32 keys(runs, PageSide::kKeys, 3, ++seed), values(runs, PageSide::kValues, 3, seed);
@@ -203,7 +205,7 @@ TEST_P(PageProduct, EveryTargetRoundsAlike) {
       return y;
     };
     const std::vector<float> s = ScoresOf(keys, q, kQueries), y = sums();
-    SetTarget(Target::kScalar);
+    SetTarget(SupportedTargets().front());
     const std::vector<float> plain_s = ScoresOf(keys, q, kQueries), plain_y = sums();
     SetTarget(GetParam());
     double size = 0;
