@@ -2,8 +2,8 @@
 """Nearest-centroid search, product-quantizer encoding and k-means of FAISS, to stand beside bench_nearest and
 bench_codebooks: the same sizes, normal points. With one thread, times are CPU seconds, best of many short runs.
 
-    python3 -m venv /tmp/peer && /tmp/peer/bin/pip install faiss-cpu numpy
-    /tmp/peer/bin/python scripts/faiss_nearest.py [THREADS]
+    python3 -m venv venv && venv/bin/pip install faiss-cpu numpy
+    venv/bin/python scripts/faiss_nearest.py [THREADS]
 """
 import sys
 import time

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Recall and speed of FAISS indexes on vectors of .bvecs or .fvecs files, to stand beside `lowbit index eval`.
 
-    python3 -m venv /tmp/peer && /tmp/peer/bin/pip install faiss-cpu numpy
-    /tmp/peer/bin/python scripts/faiss_search.py BASE QUERIES TRUTH.ivecs THREADS FACTORY...
+    python3 -m venv venv && venv/bin/pip install faiss-cpu numpy
+    venv/bin/python scripts/faiss_search.py BASE QUERIES TRUTH.ivecs THREADS FACTORY...
 """
 import sys
 import time
