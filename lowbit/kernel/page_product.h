@@ -22,14 +22,7 @@
 // beside one large weight many small ones would all round to zero and their sum be lost; so it is kept to
 // about one step.
 //
-// Codes lie in tiles of 16 channels by 32 positions, eight quads q of 16 lanes of four codes:
-//
-//   keys    lane: position t mod 16, quad: channels 4 (q mod 4) ..., positions 16 (q / 4) ...
-//   values  lane: channel, quad: positions 4 q ...
-//
-// A tile of b bits takes b vectors of 64 bytes: planes of w = 8, 4, 2 or 1 bits (3 bits: 2 and 1); quad q of
-// a plane lies in its vector q mod w at bit w (q / w), as in the weights' tile (panel-inl.h). Ternary codes
-// are five to a byte (code_packing.h) in the order of the bytes of an 8-bit tile.
+// Codes lie in the tiles of page_tiles.h.
 #pragma once
 
 #include <array>
@@ -37,18 +30,16 @@
 #include <cstdint>
 #include <span>
 
+#include "lowbit/kernel/page_tiles.h"
+
 namespace lowbit {
 
-inline constexpr int kCachePage = 32;  // positions
-inline constexpr int kTileChannels = 16;
 inline constexpr int kMaxPageQueries = 64;
 
 enum class CacheAxis : uint8_t {
   kPosition,  // the channels of a run at one position share a and m
   kChannel,   // the 32 positions of one channel do
 };
-
-enum class PageSide : uint8_t { kKeys, kValues };
 
 // One run of channels of a page.
 struct PageRun {
@@ -63,11 +54,6 @@ struct PageRun {
   int zero = 0;                     // z
   std::array<uint8_t, 16> level{};  // by code, at most 127; at 8 bits the level is the code
 };
-
-// codes (channels, 32), one a byte, to tiles and back; channels a multiple of 16, bits 1, 2, 3, 4 or 8. At 8
-// bits `tiles` is the order in which ternary codes are packed.
-void PackTiles(const uint8_t* codes, int channels, int bits, PageSide side, uint8_t* tiles);
-void UnpackTiles(const uint8_t* tiles, int channels, int bits, PageSide side, uint8_t* codes);
 
 // `count` pages, one every `stride` bytes. `ahead` is what will be read next; it is fetched meanwhile.
 struct Pages {
