@@ -28,19 +28,6 @@ fs::path TemporaryPath() {
   return fs::temp_directory_path() / fmt::format("lowbit-faiss-{}-{}.index", getpid(), made++);
 }
 
-class SelectorFilter final : public IdFilter {
- public:
-  explicit SelectorFilter(const faiss::IDSelector& selector) : selector_(selector) {}
-  bool Admits(int64_t id) const override { return selector_.is_member(id); }
-
- private:
-  const faiss::IDSelector& selector_;
-};
-
-const faiss::IDSelector* SelectorOf(const faiss::SearchParameters* parameters) {
-  return parameters == nullptr ? nullptr : parameters->sel;
-}
-
 }  // namespace
 
 FaissIndex::FaissIndex(int dimension, std::string spec, faiss::MetricType metric, const fs::path& path)
@@ -58,6 +45,7 @@ FaissIndex::FaissIndex(int dimension, std::string spec, faiss::MetricType metric
     Fail("{}: holds {}, {}, of {} dimensions; asked for was {}, {}, of {}", path_.string(), stored,
          NameOf(there.metric()), there.dim(), name, NameOf(wanted), d);
   }
+  if (there.size() > 0) next_id_ = there.Ids().back() + 1;
   Refresh();
 }
 
@@ -90,13 +78,15 @@ void FaissIndex::reset() {
     writer_->Remove(writer_->index().Ids());
     writer_->Compact();
   }
+  next_id_ = 0;
   Refresh();
 }
 
 void FaissIndex::add(int64_t n, const float* x) {
   if (n == 0) return;
   if (!is_trained) train(n, x);
-  writer_->Add(MatrixSource(View(n, x)), {}, ntotal);
+  writer_->Add(MatrixSource(View(n, x)), {}, next_id_);
+  next_id_ += n;
   Refresh();
 }
 
@@ -104,15 +94,25 @@ void FaissIndex::add_with_ids(int64_t n, const float* x, const int64_t* ids) {
   if (n == 0) return;
   if (!is_trained) train(n, x);
   writer_->Add(MatrixSource(View(n, x)), {ids, static_cast<size_t>(n)});
+  next_id_ = std::max(next_id_, *std::max_element(ids, ids + n) + 1);
   Refresh();
 }
 
-SearchOptions FaissIndex::OptionsOf(const faiss::SearchParameters* parameters) const {
-  SearchOptions options{.nprobe = nprobe, .refine = refine};
-  if (const auto* ivf = dynamic_cast<const faiss::SearchParametersIVF*>(parameters))
-    options.nprobe = static_cast<int64_t>(ivf->nprobe);
-  return options;
-}
+struct FaissIndex::Request final : IdFilter {
+  Request(const FaissIndex& index, const faiss::SearchParameters* parameters)
+      : options{.nprobe = index.nprobe, .refine = index.refine} {
+    if (parameters == nullptr) return;
+    if (const auto* ivf = dynamic_cast<const faiss::SearchParametersIVF*>(parameters))
+      options.nprobe = static_cast<int64_t>(ivf->nprobe);
+    selector = parameters->sel;
+    if (selector != nullptr) options.filter = this;
+  }
+  Request(const Request&) = delete;
+  bool Admits(int64_t id) const override { return selector->is_member(id); }
+
+  SearchOptions options;
+  const faiss::IDSelector* selector = nullptr;
+};
 
 void FaissIndex::search(int64_t n, const float* x, int64_t k, float* distances, int64_t* labels,
                         const faiss::SearchParameters* parameters) const {
@@ -120,12 +120,9 @@ void FaissIndex::search(int64_t n, const float* x, int64_t k, float* distances, 
   std::fill_n(labels, n * k, -1);
   std::fill_n(distances, n * k, (nearer_is_less ? 1 : -1) * std::numeric_limits<float>::max());
   if (n == 0 || ntotal == 0) return;
-  SearchOptions options = OptionsOf(parameters);
-  options.k = std::min(k, ntotal);
-  const faiss::IDSelector* selector = SelectorOf(parameters);
-  std::optional<SelectorFilter> filter;
-  if (selector != nullptr) options.filter = &filter.emplace(*selector);
-  const Neighbors found = index().Search(View(n, x), options);
+  Request request(*this, parameters);
+  request.options.k = std::min(k, ntotal);
+  const Neighbors found = index().Search(View(n, x), request.options);
   for (int64_t q = 0; q < n; ++q) {
     for (int64_t i = 0; i < found.k; ++i) {
       const auto at = static_cast<size_t>(q * found.k + i);
@@ -141,11 +138,8 @@ void FaissIndex::range_search(int64_t n, const float* x, float radius, faiss::Ra
   const bool nearer_is_less = metric_type == faiss::METRIC_L2;
   RangeNeighbors found{.first = std::vector<int64_t>(static_cast<size_t>(n) + 1), .ids = {}, .scores = {}};
   if (n > 0 && ntotal > 0) {
-    SearchOptions options = OptionsOf(parameters);
-    const faiss::IDSelector* selector = SelectorOf(parameters);
-    std::optional<SelectorFilter> filter;
-    if (selector != nullptr) options.filter = &filter.emplace(*selector);
-    found = index().RangeSearch(View(n, x), radius, options);
+    const Request request(*this, parameters);
+    found = index().RangeSearch(View(n, x), radius, request.options);
   }
   // FAISS leaves out what lies on the border.
   const auto inside = [&](float score) { return nearer_is_less ? score < radius : score > radius; };

@@ -37,7 +37,8 @@ class FaissIndex : public faiss::Index {
 
   // Learns what the spec has to learn. Forgets all vectors.
   void train(int64_t n, const float* x) override;
-  // The first vectors train an index that is not trained.
+  // The first vectors train an index that is not trained. Ids go on from the greatest ever given: ntotal,
+  // unless vectors were removed or had ids of their own.
   void add(int64_t n, const float* x) override;
   void add_with_ids(int64_t n, const float* x, const int64_t* ids) override;
   void search(int64_t n, const float* x, int64_t k, float* distances, int64_t* labels,
@@ -57,12 +58,14 @@ class FaissIndex : public faiss::Index {
 
  private:
   MatrixView<const float> View(int64_t n, const float* x) const { return {x, n, d}; }
-  SearchOptions OptionsOf(const faiss::SearchParameters* parameters) const;
+  // Options of a search, and the filter they refer to.
+  struct Request;
   void Refresh();
 
   std::string spec_;
   std::filesystem::path path_;
   bool temporary_ = false;
+  int64_t next_id_ = 0;
   std::unique_ptr<IndexWriter> writer_;
 };
 

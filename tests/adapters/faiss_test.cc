@@ -122,6 +122,22 @@ TEST(FaissAdapter, IdsAreSelectedAndRemoved) {
   EXPECT_EQ(Search(index, x, 1).labels[4], 4);
 }
 
+TEST(FaissAdapter, VectorsAreAddedAfterSomeWereRemoved) {
+  const std::vector<float> x = Points(60, 6);
+  FaissIndex index(kDim, "Flat");
+  index.add(40, x.data());
+  faiss::IDSelectorRange middle(10, 20);
+  EXPECT_EQ(index.remove_ids(middle), 10u);
+  index.add(20, x.data() + 40 * kDim);
+  EXPECT_EQ(index.ntotal, 50);
+  const Found found = Search(index, x, 1);
+  for (int64_t i = 0; i < 60; ++i) {
+    if (i < 10 || i >= 20) {
+      EXPECT_EQ(found.labels[static_cast<size_t>(i)], i);
+    }
+  }
+}
+
 TEST(FaissAdapter, ANamedFileIsKeptAndOpenedAgain) {
   const ScratchFolder folder;
   const std::vector<float> x = Points(200, 5);
