@@ -139,16 +139,16 @@ double RunError(const std::vector<Layer>& layers, const std::function<std::vecto
   });
 }
 
-// One bit for the sign of each entry, s = mean |x| of a channel's page, decoded as 0 and s.
-double ZeroOrScale(const std::vector<Layer>& layers) {
-  return MeanError(layers, [](const Layer& layer) {
+// The error when each entry x of a page becomes decoded(x, the mean of |x| over the channel's page).
+double ErrorOfDecoding(const std::vector<Layer>& layers, double (*decoded)(double x, double mean)) {
+  return MeanError(layers, [&](const Layer& layer) {
     double error = 0, square = 0;
     for (int64_t i = 0; i < layer.count(); ++i) {
       for (int c = 0; c < layer.d; ++c) {
-        double scale = 0;
-        for (int64_t t = 0; t < kPage; ++t) scale += std::abs(layer.page(i)[t * layer.d + c]) / kPage;
+        double mean = 0;
+        for (int64_t t = 0; t < kPage; ++t) mean += std::abs(layer.page(i)[t * layer.d + c]) / kPage;
         for (int64_t t = 0; t < kPage; ++t) {
-          const double x = layer.page(i)[t * layer.d + c], e = x - (x >= 0 ? scale : 0);
+          const double x = layer.page(i)[t * layer.d + c], e = x - decoded(x, mean);
           error += e * e, square += x * x;
         }
       }
@@ -156,24 +156,13 @@ double ZeroOrScale(const std::vector<Layer>& layers) {
     return error / square;
   });
 }
-
+// The sign, decoded as 0 and s = mean |x|.
+double ZeroOrScale(double x, double mean) {
+  return x >= 0 ? mean : 0;
+}
 // Ternary codes as the published code decodes them: -1, 0 and 1 without a scale.
-double BareTernary(const std::vector<Layer>& layers) {
-  return MeanError(layers, [](const Layer& layer) {
-    double error = 0, square = 0;
-    for (int64_t i = 0; i < layer.count(); ++i) {
-      for (int c = 0; c < layer.d; ++c) {
-        double mean = 0;
-        for (int64_t t = 0; t < kPage; ++t) mean += std::abs(layer.page(i)[t * layer.d + c]) / kPage;
-        for (int64_t t = 0; t < kPage; ++t) {
-          const double x = layer.page(i)[t * layer.d + c];
-          const double e = x - (std::abs(x) > 0.7 * mean ? (x > 0 ? 1 : -1) : 0);
-          error += e * e, square += x * x;
-        }
-      }
-    }
-    return error / square;
-  });
+double BareTernary(double x, double mean) {
+  return std::abs(x) > 0.7 * mean ? (x > 0 ? 1 : -1) : 0;
 }
 
 }  // namespace
@@ -248,14 +237,14 @@ Outcome ReproduceVidKv(const Options& options, ThreadPool& pool) {
   const double turned =
       row("normal keys", "1 bit after a Hadamard transform, +-s", FormatError(normal, "vidkv1", true));
   const double plain = row("normal keys", "1 bit, +-s", FormatError(normal, "sign", true));
-  const double zero = row("normal keys", "1 bit, 0 and s", ZeroOrScale(normal));
+  const double zero = row("normal keys", "1 bit, 0 and s", ErrorOfDecoding(normal, ZeroOrScale));
   claim("3a", "one bit loses far less as +-s than as 0 and s", fmt::format("{:.4f} and {:.4f}", plain, zero),
         "+-s loses less", plain < zero);
   claim("3b", "one bit of the channels of smaller range loses less after the transform",
         fmt::format("transform {:.4f}, plain {:.4f}", turned, plain), "transform < plain", turned < plain);
 
   const double ternary = row("values", "ternary with its scale", FormatError(values, "vidkv1.5", false));
-  const double bare = row("values", "ternary without a scale", BareTernary(values));
+  const double bare = row("values", "ternary without a scale", ErrorOfDecoding(values, BareTernary));
   const double sign = row("values", "1 bit, +-s", FormatError(values, "sign", false));
   claim("4", "ternary values need their scale, and beat one bit",
         fmt::format("scaled {:.4f}, bare {:.4f}, one bit {:.4f}", ternary, bare, sign),
