@@ -223,14 +223,8 @@ void IndexWriter::Merge(const VectorIndex& other) {
       !same(own.parameters, theirs.parameters) || !same(own.fine_parameters, theirs.fine_parameters))
     Fail("{} and {} learnt their codes apart; build one of them with the other's (index build --like)",
          path_.string(), name);
-  std::vector<int64_t> ids;
-  for (const Segment& segment : other.segments()) {
-    for (int64_t row = 0; row < segment.rows(); ++row) {
-      if (!segment.Removed(row)) ids.push_back(segment.Id(row));
-    }
-  }
+  const std::vector<int64_t> ids = other.Ids();
   if (ids.empty()) return;
-  std::sort(ids.begin(), ids.end());
   const std::vector<uint64_t> places = index_->Locate(ids);
   for (size_t i = 0; i < places.size(); ++i) {
     if (places[i] != VectorIndex::kNowhere)
