@@ -6,18 +6,11 @@
 #include <cmath>
 #include <vector>
 
-#include "lowbit/base/random.h"
 #include "lowbit/kernel/targets.h"
+#include "tests/kernel/random_matrix.h"
 
 namespace lowbit {
 namespace {
-
-std::vector<float> Draws(int64_t n, uint64_t seed) {
-  Random random(seed);
-  std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = random.Normal();
-  return x;
-}
 
 TEST(RowScores, AreThoseOfThePlainSums) {
   const Target before = CurrentTarget();
@@ -26,7 +19,7 @@ TEST(RowScores, AreThoseOfThePlainSums) {
     for (const int64_t dim : {1, 15, 16, 25, 128}) {
       for (const int64_t n : {1, 4, 7}) {
         for (const int64_t count : {1, 4, 6}) {
-          const std::vector<float> q = Draws(count * dim, 1), x = Draws(n * dim, 2);
+          const std::vector<float> q = RandomFloats(count * dim, 1), x = RandomFloats(n * dim, 2);
           for (const ScoreKind kind : {ScoreKind::kNegativeProduct, ScoreKind::kSquaredDistance}) {
             std::vector<float> scores(static_cast<size_t>(count * n));
             ScoreRows(kind, q.data(), count, x.data(), n, dim, scores.data());
@@ -54,7 +47,7 @@ TEST(RowScores, AreThoseOfThePlainSums) {
 // What makes results independent of threads: a pair's score has the same bits in every batch.
 TEST(RowScores, DoNotDependOnTheBatch) {
   constexpr int64_t kDim = 37, kCount = 7, kRows = 9;
-  const std::vector<float> q = Draws(kCount * kDim, 3), x = Draws(kRows * kDim, 4);
+  const std::vector<float> q = RandomFloats(kCount * kDim, 3), x = RandomFloats(kRows * kDim, 4);
   std::vector<float> all(kCount * kRows);
   ScoreRows(ScoreKind::kSquaredDistance, q.data(), kCount, x.data(), kRows, kDim, all.data());
   for (int64_t r = 0; r < kCount; ++r) {
@@ -72,7 +65,7 @@ TEST(RowScores, SelectsWhatIsWithinTheThreshold) {
   for (const Target target : SupportedTargets()) {
     SetTarget(target);
     for (const int64_t n : {0, 1, 16, 33, 200}) {
-      const std::vector<float> scores = Draws(n, 5);
+      const std::vector<float> scores = RandomFloats(n, 5);
       for (const float threshold : {-10.0f, -1.5f, 0.0f, n > 0 ? scores[0] : 1.0f, INFINITY}) {
         std::vector<int32_t> index(static_cast<size_t>(n)), expected;
         index.resize(static_cast<size_t>(SelectAtMost(scores.data(), n, threshold, index.data())));
@@ -91,7 +84,7 @@ TEST(RowScores, FindsTheKthSmallest) {
   for (const Target target : SupportedTargets()) {
     SetTarget(target);
     for (const int64_t n : {1, 2, 17, 300}) {
-      std::vector<float> values = Draws(n, 6), sorted;
+      std::vector<float> values = RandomFloats(n, 6), sorted;
       for (size_t i = 0; i < values.size(); i += 3) values[i] = values[0];  // ties
       if (n > 10) values[5] = INFINITY, values[7] = -INFINITY, values[8] = 0, values[10] = 3e38f;
       sorted = values;
