@@ -19,6 +19,7 @@ struct AddedToken {
   bool lstrip = false;       // swallows white space before it
   bool rstrip = false;       // and after it
   bool normalized = false;   // looked for after normalization, and its content normalized too
+  bool as_piece = false;     // looked for after normalization, its content is spelled so already
   bool special = false;      // control token: left out by Decode, ignored by Encode without parse_special
 };
 

@@ -1,6 +1,7 @@
 // tokenizer.json of Hugging Face's `tokenizers` package, read component by component.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "lowbit/base/error.h"
 #include "lowbit/io/json.h"
@@ -358,12 +359,32 @@ int32_t NamedToken(const TokenizerPipeline& pipe, const Json& config, const char
   return value && value->is_string() ? pipe.Find(value->get_ref<const std::string&>()) : -1;
 }
 
-void ReadSpecialIds(const Json& config, const Json& map, TokenizerPipeline& pipe) {
-  if (const Json* own = Member(config, "lowbit")) {
-    if (const Json* eos = Member(*own, "eos"); eos && eos->is_array()) {
-      for (const Json& id : *eos) pipe.eos.push_back(TokenId(id, "eos"));
+// What tokenizer.json has no place for (see the writer).
+void ReadOwn(const Json& own, TokenizerPipeline& pipe) {
+  const auto ids = [&](const char* key) {
+    std::vector<int32_t> list;
+    const Json* values = Member(own, key);
+    if (values && values->is_array()) {
+      for (const Json& id : *values) list.push_back(TokenId(id, key));
+    }
+    return list;
+  };
+  pipe.eos = ids("eos");
+  const std::vector<int32_t> as_pieces = ids("as_pieces");
+  const std::unordered_set<int32_t> marked(as_pieces.begin(), as_pieces.end());
+  for (AddedToken& token : pipe.added) token.as_piece = marked.contains(token.id);
+  const Json* keep = Member(own, "keep");
+  for (NormalizerStep& step : pipe.normalizer) {
+    auto* precompiled = std::get_if<PrecompiledNormalizer>(&step);
+    if (!precompiled || !keep || !keep->is_array()) continue;
+    for (const Json& piece : *keep) {
+      if (piece.is_string()) precompiled->keep.push_back(piece.get<std::string>());
     }
   }
+}
+
+void ReadSpecialIds(const Json& config, const Json& map, TokenizerPipeline& pipe) {
+  if (const Json* own = Member(config, "lowbit")) ReadOwn(*own, pipe);
   for (const Json* source : {&config, &map}) {
     if (pipe.bos < 0) pipe.bos = NamedToken(pipe, *source, "bos_token");
     if (pipe.unknown < 0) pipe.unknown = NamedToken(pipe, *source, "unk_token");
@@ -402,7 +423,8 @@ Tokenizer Tokenizer::FromHuggingFace(std::string_view tokenizer_json, const Hugg
   if (!root.is_object()) Fail("tokenizer.json: not an object");
   Json config, map;
   if (!beside.tokenizer_config.empty()) config = ParseJson(beside.tokenizer_config, "tokenizer_config.json");
-  if (!beside.special_tokens_map.empty()) map = ParseJson(beside.special_tokens_map, "special_tokens_map.json");
+  if (!beside.special_tokens_map.empty())
+    map = ParseJson(beside.special_tokens_map, "special_tokens_map.json");
   auto pipe = std::make_shared<TokenizerPipeline>(ReadModel(root, config));
   ReadAddedTokens(root, *pipe);
   ForEachStep(Member(root, "normalizer"), "normalizers", 0, [&](const Json& step, const std::string& type) {

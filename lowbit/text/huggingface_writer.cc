@@ -80,7 +80,7 @@ struct Write {
     out.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", EncodeBase64(step.charsmap)}});
   }
   void operator()(const CollapseSpacesNormalizer&) const {
-    out.push_back(ReplaceJson(Regex("\\A +| +\\z"), ""));
+    out.push_back(ReplaceJson(Regex("\\A +|(?: |\xE2\x96\x81)+\\z"), ""));
     out.push_back(ReplaceJson(Regex(" {2,}"), " "));
   }
 
@@ -217,6 +217,13 @@ Json PostProcessorJson(const TokenizerPipeline& pipe) {
 Json OwnJson(const TokenizerPipeline& pipe) {
   Json own = Json::object();
   own["eos"] = pipe.eos;
+  for (const AddedToken& token : pipe.added) {
+    if (token.as_piece) own["as_pieces"].push_back(token.id);
+  }
+  for (const NormalizerStep& step : pipe.normalizer) {
+    const auto* precompiled = std::get_if<PrecompiledNormalizer>(&step);
+    if (precompiled && !precompiled->keep.empty()) own["keep"] = precompiled->keep;
+  }
   const auto* bpe = std::get_if<Bpe>(&pipe.model);
   if (bpe && bpe->scored()) {
     Json scores = Json::array();

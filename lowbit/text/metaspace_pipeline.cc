@@ -1,20 +1,29 @@
 #include "lowbit/text/metaspace_pipeline.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "lowbit/base/error.h"
 #include "lowbit/text/tokenizer_pipeline.h"
 
 namespace lowbit {
+
 namespace {
 
-// A piece spelled as text has spaces again: user-defined pieces are looked for before spaces are replaced.
-std::string WithSpaces(std::string_view piece) {
-  std::string out(piece);
-  for (size_t at = out.find(kMetaspace); at != std::string::npos; at = out.find(kMetaspace, at)) {
-    out.replace(at, kMetaspace.size(), " ");
+// sentencepiece's Unigram puts user-defined pieces beside the others, with a score of their own:
+// characters times the best score of a learnt piece, less 0.1.
+void ScoreUserDefined(MetaspaceModel& model) {
+  float best = -std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < model.pieces.size(); ++i) {
+    if (model.kinds[i] == PieceKind::kNormal) best = std::max(best, model.scores[i]);
   }
-  return out;
+  for (size_t i = 0; i < model.pieces.size(); ++i) {
+    if (model.kinds[i] != PieceKind::kUserDefined) continue;
+    const std::string& piece = model.pieces[i];
+    const auto begins = [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; };
+    model.scores[i] = static_cast<float>(std::count_if(piece.begin(), piece.end(), begins)) * best - 0.1f;
+    model.kinds[i] = PieceKind::kNormal;
+  }
 }
 
 }  // namespace
@@ -25,6 +34,12 @@ Tokenizer MakeMetaspaceTokenizer(MetaspaceModel model) {
     Fail("tokenizer: {} pieces, {} scores and {} kinds; the counts should be equal", size,
          model.scores.size(), model.kinds.size());
   }
+  PrecompiledNormalizer charsmap{std::move(model.charsmap), {}};
+  for (size_t i = 0; i < size && model.user_defined_as_pieces; ++i) {
+    if (model.kinds[i] == PieceKind::kUserDefined) charsmap.keep.push_back(model.pieces[i]);
+  }
+  if (model.user_defined_as_pieces && model.algorithm == MetaspaceModel::Algorithm::kUnigram)
+    ScoreUserDefined(model);
   std::vector<bool> matchable(size);
   bool bytes = false;
   std::vector<AddedToken> added;
@@ -36,9 +51,9 @@ Tokenizer MakeMetaspaceTokenizer(MetaspaceModel model) {
     if (kind == PieceKind::kControl || kind == PieceKind::kUnknown || kind == PieceKind::kUserDefined) {
       AddedToken token;
       token.id = static_cast<int32_t>(i);
-      const bool escaped = kind == PieceKind::kUserDefined && model.escaped_user_defined;
-      token.content = escaped ? WithSpaces(model.pieces[i]) : model.pieces[i];
+      token.content = model.pieces[i];
       token.special = kind != PieceKind::kUserDefined;
+      token.as_piece = kind == PieceKind::kUserDefined && model.user_defined_as_pieces;
       added.push_back(std::move(token));
     }
   }
@@ -57,9 +72,9 @@ Tokenizer MakeMetaspaceTokenizer(MetaspaceModel model) {
   };
   auto pipe = std::make_shared<TokenizerPipeline>(token_model());
   pipe->added = std::move(added);
-  if (!model.charsmap.empty()) {
-    CheckCharsmap(model.charsmap);
-    pipe->normalizer.push_back(PrecompiledNormalizer{std::move(model.charsmap)});
+  if (!charsmap.charsmap.empty()) {
+    CheckCharsmap(charsmap.charsmap);
+    pipe->normalizer.push_back(std::move(charsmap));
   }
   if (model.collapse_spaces) pipe->normalizer.push_back(CollapseSpacesNormalizer{});
   if (model.add_prefix_space) pipe->normalizer.push_back(PrependNormalizer{std::string(kMetaspace)});

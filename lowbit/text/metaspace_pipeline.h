@@ -23,10 +23,12 @@ struct MetaspaceModel {
   int32_t unknown = -1, bos = -1;
   std::vector<int32_t> eos;
   bool add_bos = false, add_eos = false;
-  bool add_prefix_space = true;       // sentencepiece: add_dummy_prefix
-  bool collapse_spaces = false;       // sentencepiece: remove_extra_whitespaces
-  bool escaped_user_defined = false;  // user-defined pieces spell spaces as U+2581; the text has spaces
-  std::string charsmap;               // sentencepiece: precompiled_charsmap, empty for none
+  bool add_prefix_space = true;  // sentencepiece: add_dummy_prefix
+  bool collapse_spaces = false;  // sentencepiece: remove_extra_whitespaces
+  // sentencepiece: user-defined pieces are looked for once the text has its leading space and its spaces are
+  // U+2581. Otherwise (GGUF, llama2.c) they cut the text first, and each part is normalized alone.
+  bool user_defined_as_pieces = false;
+  std::string charsmap;  // sentencepiece: precompiled_charsmap, empty for none
 };
 
 // Control and user-defined pieces become added tokens. Throws Error when the lists differ in length.

@@ -1,5 +1,6 @@
 #include "lowbit/text/normalizer.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "lowbit/base/error.h"
@@ -72,19 +73,29 @@ TrieHit LongestKey(std::string_view trie, std::string_view text) {
   return hit;
 }
 
-std::string ApplyCharsmap(std::string_view text, std::string_view charsmap) {
+size_t LongestKept(const std::vector<std::string>& keep, std::string_view text) {
+  size_t length = 0;
+  for (const std::string& kept : keep) {
+    if (text.starts_with(kept)) length = std::max(length, kept.size());
+  }
+  return length;
+}
+
+std::string ApplyCharsmap(std::string_view text, const PrecompiledNormalizer& step) {
+  const std::string_view charsmap = step.charsmap;
   if (charsmap.empty()) return std::string(text);
   const uint32_t size = ReadU32(charsmap, 0);
   const std::string_view trie = charsmap.substr(4, size), replacements = charsmap.substr(4 + size);
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const TrieHit hit = LongestKey(trie, text.substr(0, 64));
+    const size_t kept = LongestKept(step.keep, text);
+    const TrieHit hit = kept > 0 ? TrieHit() : LongestKey(trie, text.substr(0, 64));
     if (hit.length > 0 && hit.value < replacements.size()) {
       out.append(replacements.data() + hit.value);  // the table ends with a zero
       text.remove_prefix(hit.length);
     } else {
-      const uint32_t length = NextUtf8(text).length;
+      const size_t length = kept > 0 ? kept : NextUtf8(text).length;
       out.append(text.substr(0, length));
       text.remove_prefix(length);
     }
@@ -98,8 +109,17 @@ std::string CollapseSpaces(std::string_view text) {
   for (const char c : text) {
     if (c != ' ' || (!out.empty() && out.back() != ' ')) out.push_back(c);
   }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
+  // At the end sentencepiece no longer tells spaces from the symbol that stands for them.
+  constexpr std::string_view kSymbol = "\xE2\x96\x81";
+  for (;;) {
+    if (out.ends_with(' ')) {
+      out.pop_back();
+    } else if (out.ends_with(kSymbol)) {
+      out.resize(out.size() - kSymbol.size());
+    } else {
+      return out;
+    }
+  }
 }
 
 std::string StripAccents(std::string_view text) {
@@ -124,9 +144,7 @@ struct Apply {
     return step.prepend + std::string(text);
   }
   std::string operator()(const ReplaceNormalizer& step) const { return Replace(text, step); }
-  std::string operator()(const PrecompiledNormalizer& step) const {
-    return ApplyCharsmap(text, step.charsmap);
-  }
+  std::string operator()(const PrecompiledNormalizer& step) const { return ApplyCharsmap(text, step); }
   std::string operator()(const CollapseSpacesNormalizer&) const { return CollapseSpaces(text); }
 };
 

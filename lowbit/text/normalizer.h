@@ -32,11 +32,13 @@ struct ReplaceNormalizer {
 };
 // sentencepiece's rule table: a Darts double array over UTF-8 keys whose values are offsets into a string of
 // zero-terminated replacements. `charsmap` is the file's bytes: u32 size of the trie, the trie, the
-// replacements.
+// replacements. Strings of `keep` stay as they are (sentencepiece: user-defined pieces).
 struct PrecompiledNormalizer {
   std::string charsmap;
+  std::vector<std::string> keep;
 };
-// sentencepiece's remove_extra_whitespaces: no space at either end, runs become one.
+// sentencepiece's remove_extra_whitespaces: no space at either end (nor U+2581 at the last), runs
+// become one.
 struct CollapseSpacesNormalizer {};
 
 using NormalizerStep =

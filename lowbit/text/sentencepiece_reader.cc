@@ -145,7 +145,7 @@ Tokenizer Tokenizer::FromSentencePiece(std::string_view model_bytes) {
   model.add_bos = model.bos >= 0;
   model.add_prefix_space = settings.add_dummy_prefix;
   model.collapse_spaces = settings.remove_extra_whitespaces;
-  model.escaped_user_defined = true;
+  model.user_defined_as_pieces = true;
   model.charsmap = std::move(settings.charsmap);
   return MakeMetaspaceTokenizer(std::move(model));
 }

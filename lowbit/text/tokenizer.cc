@@ -38,7 +38,9 @@ void TokenizerPipeline::Finish() {
       Fail("added token '{}': id {}", token.content, token.id);
     vocab_size = std::max(vocab_size, token.id + 1);
     added_by_id.emplace(token.id, i);
-    if (token.normalized) {
+    if (token.as_piece) {
+      normalized_matcher.Add(token, token.content);
+    } else if (token.normalized) {
       normalized_matcher.Add(token, ApplyNormalizer(normalizer, token.content, PrefixSpace::kAsTokenizer));
     } else {
       raw_matcher.Add(token, token.content);

@@ -85,6 +85,19 @@ TEST(SentencePiece, OtherSpecialAndUserDefinedPieces) {
   ExpectTheLibrarysTokens(Train("--model_type=unigram --vocab_size=500 --bos_id=-1 --eos_id=-1"));
 }
 
+// The leading space comes once, before the whole text, also where a user-defined piece begins it.
+TEST(SentencePiece, UserDefinedPiecesAndALeadingSpace) {
+  for (const char* rest :
+       {"bpe --normalization_rule_name=identity --remove_extra_whitespaces=false",
+        "bpe --normalization_rule_name=identity", "unigram", "unigram --byte_fallback=true"}) {
+    SCOPED_TRACE(rest);
+    ExpectTheLibrarysTokens(Train(
+        std::string("--vocab_size=700 --user_defined_symbols=the,ing,\xE2\x96\x81to,\xE2\x96\x81\xE2\x96\x81 "
+                    "--model_type=") +
+        rest));
+  }
+}
+
 TEST(SentencePiece, TheEmbeddedModel) {
   ExpectTheLibrarysTokens(ReadFile(std::string(LOWBIT_SOURCE_DIR) + "/models/gutenberg/tokenizer.model"));
 }
