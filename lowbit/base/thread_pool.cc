@@ -1,5 +1,6 @@
 #include "lowbit/base/thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -42,17 +43,14 @@ struct ThreadPool::Impl {
   std::mutex run_mutex;  // one Run at a time; taken once a call, never a task
   std::atomic<uint32_t> epoch{0};
   std::atomic<int> busy{0};
-  std::atomic<int64_t> next{0};
-  int64_t count = 0;
-  const TaskRef* task = nullptr;
+  const FunctionRef<int>* body = nullptr;
   std::atomic<bool> stop{false}, failed{false};
   std::exception_ptr error;
 
   void Work(int worker) {
     current_worker = worker;
     try {
-      for (int64_t i; !failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < count;)
-        (*task)(i, worker);
+      (*body)(worker);
     } catch (...) {
       if (!failed.exchange(true)) error = std::current_exception();
     }
@@ -87,26 +85,53 @@ int ThreadPool::threads() const {
   return static_cast<int>(impl_->workers.size()) + 1;
 }
 
-void ThreadPool::Run(int64_t count, TaskRef task) {
-  if (count <= 0) return;
-  if (current_worker >= 0 || impl_->workers.empty() || count == 1) {
-    const int worker = current_worker >= 0 ? current_worker : 0;
-    for (int64_t i = 0; i < count; ++i) task(i, worker);
-    return;
-  }
+// Calls body(worker) on every worker and waits for all.
+void ThreadPool::Fork(FunctionRef<int> body) {
   Impl& p = *impl_;
   std::lock_guard lock(p.run_mutex);
-  p.count = count;
-  p.task = &task;
+  p.body = &body;
   p.failed = false;
   p.error = nullptr;
-  p.next.store(0);
   p.busy.store(static_cast<int>(p.workers.size()));
   p.epoch.fetch_add(1, std::memory_order_acq_rel);
   p.epoch.notify_all();
   p.Work(0);
   for (int left; (left = p.busy.load(std::memory_order_acquire)) != 0;) SpinThenWait(p.busy, left);
   if (p.failed) std::rethrow_exception(p.error);
+}
+
+void ThreadPool::Run(int64_t count, TaskRef task) {
+  if (count <= 0) return;
+  if (current_worker >= 0 || impl_->workers.empty() || count == 1) {
+    const int worker = std::max(0, current_worker);
+    for (int64_t i = 0; i < count; ++i) task(i, worker);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  Fork([&](int worker) {
+    for (int64_t i; !impl_->failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < count;)
+      task(i, worker);
+  });
+}
+
+void ThreadPool::RunRanges(int64_t count, RangeRef task) {
+  if (count <= 0) return;
+  if (current_worker >= 0 || impl_->workers.empty() || count == 1) {
+    task(0, count, std::max(0, current_worker));
+    return;
+  }
+  const int64_t parts = 2 * threads(), first = std::max<int64_t>(1, count / parts);
+  std::atomic<int64_t> next{std::min(count, first * threads())};
+  Fork([&](int worker) {
+    int64_t begin = std::min(count, first * worker), end = std::min(count, begin + first);
+    while (begin < end && !impl_->failed.load(std::memory_order_relaxed)) {
+      task(begin, end, worker);
+      begin = next.load();
+      do end = std::min(count, begin + std::max<int64_t>(1, (count - begin) / parts));
+      while (begin < end && !next.compare_exchange_weak(begin, end));
+    }
+    // A worker without a first range of its own has nothing to do: there are fewer ranges than workers.
+  });
 }
 
 namespace {

@@ -15,6 +15,24 @@ int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+// One token. Long ranges of panels, as their seams interrupt the streams from memory. Results do not depend
+// on the cut; ranges are counted in units of kDecodePanels, so that only a matrix's last panel can be alone.
+void Decode(std::span<const MatMulJob> jobs, int64_t units, const QuantizedActivations& x, ThreadPool& pool) {
+  pool.RunRanges(units, [&](int64_t begin, int64_t end, int) {
+    for (const MatMulJob& job : jobs) {
+      const PackedMatrix& w = *job.w;
+      const int64_t own = CeilDiv(w.layout.panels, kDecodePanels);
+      const int64_t first = std::max<int64_t>(begin, 0), last = std::min(end, own);
+      if (first < last) {
+        FindDecodeKernel(w.format)(w, x, 0, first * kDecodePanels,
+                                   std::min(last * kDecodePanels, w.layout.panels), job.y);
+      }
+      begin -= own;
+      end -= own;
+    }
+  });
+}
+
 }  // namespace
 
 uint8_t* KernelScratch(size_t bytes) {
@@ -37,7 +55,7 @@ PackedMatrix::PackedMatrix(const PackedFormat& f, int64_t r, int64_t c, const ui
 void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool) {
   const int64_t tokens = x.tokens();
   if (tokens == 0) return;
-  int64_t panels = 0;
+  int64_t units = 0;
   bool decode = tokens == 1;
   for (const MatMulJob& job : jobs) {
     if (job.w->cols != x.cols()) {
@@ -47,35 +65,26 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
       Fail("matrix product: the levels of {} do not fit bytes; it is multiplied in floats",
            NameOf(job.w->format));
     }
-    panels += job.w->layout.panels;
+    units += CeilDiv(job.w->layout.panels, kDecodePanels);
     decode = decode && FindDecodeKernel(job.w->format) != nullptr;
   }
-  // Decoding: few tasks, as their seams interrupt the streams from memory, yet several for each thread to
-  // even out. Results do not depend on the cut.
-  constexpr int64_t kTasksOfThread = 6, kMostPanels = 32;
-  const int64_t share = panels / (pool.threads() * kTasksOfThread) / kDecodePanels * kDecodePanels;
-  const int64_t step = decode ? std::clamp(share, kDecodePanels, kMostPanels) : kPrefillPanels;
+  if (decode) return Decode(jobs, units, x, pool);
   const int64_t blocks = CeilDiv(tokens, kTokenBlock);
   // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
   const int64_t block = CeilDiv(CeilDiv(tokens, blocks), 6) * 6;
   int64_t tasks = 0;
-  for (const MatMulJob& job : jobs) tasks += CeilDiv(job.w->layout.panels, step) * blocks;
+  for (const MatMulJob& job : jobs) tasks += CeilDiv(job.w->layout.panels, kPrefillPanels) * blocks;
   pool.Run(tasks, [&](int64_t task, int) {
     const MatMulJob* job = jobs.data();
-    int64_t steps = CeilDiv(job->w->layout.panels, step);
+    int64_t steps = CeilDiv(job->w->layout.panels, kPrefillPanels);
     while (task >= steps * blocks) {
       task -= steps * blocks;
-      steps = CeilDiv((++job)->w->layout.panels, step);
+      steps = CeilDiv((++job)->w->layout.panels, kPrefillPanels);
     }
     const PackedMatrix& w = *job->w;
-    const int64_t panel = task % steps * step, panel_end = std::min(panel + step, w.layout.panels);
+    const int64_t panel = task % steps * kPrefillPanels;
     const int64_t begin = task / steps * block, end = std::min(tokens, begin + block);
-    if (begin >= end) return;
-    if (decode) {
-      FindDecodeKernel(w.format)(w, x, 0, panel, panel_end, job->y);
-    } else {
-      FindPrefillKernel(w.format)(w, x, begin, end, panel, job->y, job->y_stride);
-    }
+    if (begin < end) FindPrefillKernel(w.format)(w, x, begin, end, panel, job->y, job->y_stride);
   });
 }
 

@@ -23,20 +23,21 @@ namespace HWY_NAMESPACE {
 enum class Unit { k16, k32, kLong };
 
 // Panels walked side by side, each with the panels behind it: with registers enough they share the loads of
-// the activations, halve the weight of latencies, and memory is read from more places at once.
+// the activations, halve the weight of latencies, and memory is read from more places at once. Thin streams
+// (few bits, one number a group) come in fours.
 #if HWY_TARGET == HWY_AVX3
-constexpr int kStreams = kDecodePanels;
-#else
-constexpr int kStreams = 1;
-#endif
-template <class F>
-HWY_INLINE void EachStream(F&& f) {
-  Unroll<0, kStreams>(f);
+constexpr int StreamsOf(int bits, ScaleKind scale) {
+  return bits <= 3 && scale == ScaleKind::kF16 ? kDecodePanels : 2;
 }
+#else
+constexpr int StreamsOf(int, ScaleKind) {
+  return 1;
+}
+#endif
 
 // The sums of quads 0 to 3 and of quads 4 to 7: of the two halves of a tile, or, together, of the tiles of a
 // unit. Two sums because they are chains of dependent instructions that should overlap.
-template <class Dot, int kBits, bool kTable>
+template <class Dot, int kBits, bool kTable, int kStreams>
 struct TileSums {
   static constexpr bool kScaled = Dot::kScaled && kBits <= 4 && !kTable;
   typename Dot::template Sum<kBits, 4> half[2][kStreams];
@@ -44,12 +45,12 @@ struct TileSums {
   // Codes are looked up in the 16 bytes of `table`, repeated along the register, if kTable.
   HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x, const hn::Vec<DB>& table) {
     Tile<kBits> tile[kStreams];
-    EachStream([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
       constexpr int q = QuadAt<kBits>(i);
       constexpr int step = kBits == 8 ? i % 4 : i / 2;  // the how-manieth quad of its half this is
       const auto four = LoadQuad(x + 4 * q);
-      EachStream([&](auto s) LOWBIT_STEP {
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
         Bytes codes = tile[s].template Quad<q, kScaled>();
         if constexpr (kTable) {
           codes = OfParts<Bytes>([&](auto p) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[p]); });
@@ -139,6 +140,7 @@ void MakeDecodeBias(const int32_t* sums, int64_t count, int centre, int32_t* bia
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                       int64_t stride, const int32_t* bias, float* y) {
+  constexpr int kStreams = StreamsOf(kBits, kScale);
   constexpr bool kTable = kOffset == OffsetKind::kTable;
   constexpr bool kCentred = kOffset == OffsetKind::kCentre || kTable;
   const int level = UnitLevel(w.format);
@@ -151,7 +153,7 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   const uint8_t* codes[kStreams];
   NumberStream<kBits, kScale, kOffset> numbers[kStreams];
   Floats sum[kStreams];
-  EachStream([&](auto s) LOWBIT_STEP {
+  Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
     codes[s] = w.bytes + w.layout.codes + (panel + s * stride) * w.layout.tiles * 64 * kBits;
     numbers[s].Open(w, panel + s * stride);
     sum[s] = ZeroFloats();
@@ -163,12 +165,12 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   int64_t left = w.layout.tiles;
   for (int64_t block = 0; left > 0; ++block) {
     Floats partial[kStreams];
-    EachStream([&](auto s) LOWBIT_STEP {
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
       partial[s] = ZeroFloats();
       numbers[s].StartBlock(block);
     });
     const auto finish = [&](const Ints* dot) LOWBIT_STEP {
-      EachStream([&](auto s) LOWBIT_STEP {
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
         const Floats scale = numbers[s].Scale();
         partial[s] = MulAdd(ToFloats(dot[s]), scale, partial[s]);
         if constexpr (!kCentred) {
@@ -180,42 +182,42 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
       ++unit_bias;
       if (kUnit == Unit::k16 || --left_in_group == 0) {
         left_in_group = units_per_group;
-        EachStream([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
       }
     };
     int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
     left -= in_block;
     while (in_block > 0) {
-      TileSums<Dot, kBits, kTable> sums;
-      EachStream([&](auto s) LOWBIT_STEP {
+      TileSums<Dot, kBits, kTable, kStreams> sums;
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
         sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
         // High() drops four bits of what is kept scaled.
-        constexpr int kUp = TileSums<Dot, kBits, kTable>::kScaled ? 16 : 1;
+        constexpr int kUp = TileSums<Dot, kBits, kTable, kStreams>::kScaled ? 16 : 1;
         sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
       });
       int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
       in_block -= in_unit;
       do {
         sums.Add(codes, q, table);
-        EachStream([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
         q += kTileColumns;
       } while (kUnit == Unit::kLong && --in_unit > 0);
       Ints dot[kStreams];
       if constexpr (kUnit == Unit::k16) {
-        EachStream([&](auto s) LOWBIT_STEP { dot[s] = sums.Low(s); });
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = sums.Low(s); });
         finish(dot);
-        EachStream([&](auto s) LOWBIT_STEP { dot[s] = sums.High(s); });
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = sums.High(s); });
         // The second half of the last tile may lie past the last group.
         if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) finish(dot);
       } else {
-        EachStream([&](auto s) LOWBIT_STEP { dot[s] = AddInts(sums.Low(s), sums.High(s)); });
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = AddInts(sums.Low(s), sums.High(s)); });
         finish(dot);
       }
     }
     const Floats scale = SetFloats(x_scale[block]);
-    EachStream([&](auto s) LOWBIT_STEP { sum[s] = MulAdd(scale, partial[s], sum[s]); });
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { sum[s] = MulAdd(scale, partial[s], sum[s]); });
   }
-  EachStream([&](auto s) LOWBIT_STEP {
+  Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
     const int64_t row = (panel + s * stride) * kPanelRows;
     if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
       StoreFloats(sum[s], y + row);
@@ -247,6 +249,7 @@ void AddOutliersOfToken(const PackedMatrix& w, const QuantizedActivations& x, in
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
 void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
                   int64_t end, float* y) {
+  constexpr int kStreams = StreamsOf(kBits, kScale);
   const int level = UnitLevel(w.format);
   const int64_t units = UnitsOf(w, level);
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));

@@ -10,7 +10,7 @@
 namespace lowbit {
 
 inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
-inline constexpr int64_t kDecodePanels = 2;   // the most panels that a decoding kernel walks side by side
+inline constexpr int64_t kDecodePanels = 4;   // the most panels that a decoding kernel walks side by side
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
 
 // y[row], outliers included, for the panels [panel, end) of token `token`.
