@@ -15,17 +15,23 @@ int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+// Decoding kernels take panels in units of this many; only the last unit of a matrix may have fewer.
+int64_t UnitOf(const PackedMatrix& w) {
+  return DecodePanels(w.format.bits, w.format.scale);
+}
+
 // One token. Long ranges of panels, as their seams interrupt the streams from memory. Results do not depend
-// on the cut; ranges are counted in units of kDecodePanels, so that only a matrix's last panel can be alone.
-void Decode(std::span<const MatMulJob> jobs, int64_t units, const QuantizedActivations& x, ThreadPool& pool) {
+// on the cut.
+void Decode(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool) {
+  int64_t units = 0;
+  for (const MatMulJob& job : jobs) units += CeilDiv(job.w->layout.panels, UnitOf(*job.w));
   pool.RunRanges(units, [&](int64_t begin, int64_t end, int) {
     for (const MatMulJob& job : jobs) {
       const PackedMatrix& w = *job.w;
-      const int64_t own = CeilDiv(w.layout.panels, kDecodePanels);
+      const int64_t unit = UnitOf(w), own = CeilDiv(w.layout.panels, unit);
       const int64_t first = std::max<int64_t>(begin, 0), last = std::min(end, own);
       if (first < last) {
-        FindDecodeKernel(w.format)(w, x, 0, first * kDecodePanels,
-                                   std::min(last * kDecodePanels, w.layout.panels), job.y);
+        FindDecodeKernel(w.format)(w, x, 0, first * unit, std::min(last * unit, w.layout.panels), job.y);
       }
       begin -= own;
       end -= own;
@@ -55,7 +61,6 @@ PackedMatrix::PackedMatrix(const PackedFormat& f, int64_t r, int64_t c, const ui
 void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, ThreadPool& pool) {
   const int64_t tokens = x.tokens();
   if (tokens == 0) return;
-  int64_t units = 0;
   bool decode = tokens == 1;
   for (const MatMulJob& job : jobs) {
     if (job.w->cols != x.cols()) {
@@ -65,10 +70,9 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
       Fail("matrix product: the levels of {} do not fit bytes; it is multiplied in floats",
            NameOf(job.w->format));
     }
-    units += CeilDiv(job.w->layout.panels, kDecodePanels);
     decode = decode && FindDecodeKernel(job.w->format) != nullptr;
   }
-  if (decode) return Decode(jobs, units, x, pool);
+  if (decode) return Decode(jobs, x, pool);
   const int64_t blocks = CeilDiv(tokens, kTokenBlock);
   // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
   const int64_t block = CeilDiv(CeilDiv(tokens, blocks), 6) * 6;

@@ -23,11 +23,10 @@ namespace HWY_NAMESPACE {
 enum class Unit { k16, k32, kLong };
 
 // Panels walked side by side, each with the panels behind it: with registers enough they share the loads of
-// the activations, halve the weight of latencies, and memory is read from more places at once. Thin streams
-// (few bits, one number a group) come in fours.
+// the activations, halve the weight of latencies, and memory is read from more places at once.
 #if HWY_TARGET == HWY_AVX3
 constexpr int StreamsOf(int bits, ScaleKind scale) {
-  return bits <= 3 && scale == ScaleKind::kF16 ? kDecodePanels : 2;
+  return static_cast<int>(DecodePanels(bits, scale));
 }
 #else
 constexpr int StreamsOf(int, ScaleKind) {
@@ -247,8 +246,8 @@ void AddOutliersOfToken(const PackedMatrix& w, const QuantizedActivations& x, in
 }
 
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
-void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
-                  int64_t end, float* y) {
+void DecodeRange(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                 int64_t end, float* y) {
   constexpr int kStreams = StreamsOf(kBits, kScale);
   const int level = UnitLevel(w.format);
   const int64_t units = UnitsOf(w, level);
@@ -268,8 +267,8 @@ void DecodePanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t 
 
 template <class Dot, int kBits, OffsetKind kOffset>
 DecodeKernel PickUnit(const PackedFormat& format) {
-  return UnitLevel(format) == 1 ? DecodePanels<Dot, kBits, Unit::k32, ScaleKind::kF16, kOffset>
-                                : DecodePanels<Dot, kBits, Unit::kLong, ScaleKind::kF16, kOffset>;
+  return UnitLevel(format) == 1 ? DecodeRange<Dot, kBits, Unit::k32, ScaleKind::kF16, kOffset>
+                                : DecodeRange<Dot, kBits, Unit::kLong, ScaleKind::kF16, kOffset>;
 }
 
 template <class Dot, int kBits>
@@ -293,25 +292,25 @@ DecodeKernel PickSuper(const PackedFormat& format) {
   const bool minimum = format.offset == OffsetKind::kSuperMin, centred = IsCentred(format);
   const int group = format.group;
   if (format.bits == 2 && group == 16 && minimum) {
-    return DecodePanels<Dot, 2, Unit::k16, kSuper, OffsetKind::kSuperMin>;
+    return DecodeRange<Dot, 2, Unit::k16, kSuper, OffsetKind::kSuperMin>;
   }
   if (format.bits == 3 && group == 16 && centred) {
-    return DecodePanels<Dot, 3, Unit::k16, kSuper, OffsetKind::kCentre>;
+    return DecodeRange<Dot, 3, Unit::k16, kSuper, OffsetKind::kCentre>;
   }
   if (format.bits == 4 && group == 32 && minimum) {
-    return DecodePanels<Dot, 4, Unit::k32, kSuper, OffsetKind::kSuperMin>;
+    return DecodeRange<Dot, 4, Unit::k32, kSuper, OffsetKind::kSuperMin>;
   }
   if (format.bits == 5 && group == 32 && minimum) {
-    return DecodePanels<Dot, 5, Unit::k32, kSuper, OffsetKind::kSuperMin>;
+    return DecodeRange<Dot, 5, Unit::k32, kSuper, OffsetKind::kSuperMin>;
   }
   if (format.bits == 6 && group == 16 && centred) {
-    return DecodePanels<Dot, 6, Unit::k16, kSuper, OffsetKind::kCentre>;
+    return DecodeRange<Dot, 6, Unit::k16, kSuper, OffsetKind::kCentre>;
   }
   return nullptr;
 }
 
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale>
-constexpr DecodeKernel kTableDecode = DecodePanels<Dot, kBits, kUnit, kScale, OffsetKind::kTable>;
+constexpr DecodeKernel kTableDecode = DecodeRange<Dot, kBits, kUnit, kScale, OffsetKind::kTable>;
 
 // Tables of up to 16 levels. Prefill's kernels serve one token of the others.
 template <class Dot>

@@ -10,8 +10,13 @@
 namespace lowbit {
 
 inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
-inline constexpr int64_t kDecodePanels = 4;   // the most panels that a decoding kernel walks side by side
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
+
+// Panels that decoding kernels walk side by side where registers allow: thin streams (few bits, one number a
+// group) come in fours. A range of so many panels, or a multiple, leaves none over.
+constexpr int64_t DecodePanels(int bits, ScaleKind scale) {
+  return bits <= 3 && scale == ScaleKind::kF16 ? 4 : 2;
+}
 
 // y[row], outliers included, for the panels [panel, end) of token `token`.
 using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
