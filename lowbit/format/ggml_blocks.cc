@@ -40,25 +40,37 @@ void Store8(uint64_t bytes, Out at) {
   std::memcpy(at, &bytes, sizeof(bytes));
 }
 
-// Adds the plane to the codes, whose bits there are zero.
-void Gather(const Plane& plane, In from, int count, Out code) {
-  const int byte_mask = (1 << plane.width) - 1, fields = 8 / plane.width;
-  const uint64_t mask = kEachByte * static_cast<uint64_t>(byte_mask);
-  for (int base = 0; base < count; base += plane.run * fields, from += plane.run) {
+template <int kWidth>
+void GatherFields(const Plane& plane, In from, int count, Out code) {
+  constexpr int kByteMask = (1 << kWidth) - 1, kFields = 8 / kWidth;
+  constexpr uint64_t kMask = kEachByte * static_cast<uint64_t>(kByteMask);
+  for (int base = 0; base < count; base += plane.run * kFields, from += plane.run) {
     int l = 0;
     for (; l + 8 <= plane.run; l += 8) {
       const uint64_t bytes = Load8(from + l);
-      for (int f = 0; f < fields; ++f) {
+      for (int f = 0; f < kFields; ++f) {
         const Out to = code + base + f * plane.run + l;
-        Store8(Load8(to) | (bytes >> (plane.width * f) & mask) << plane.shift, to);
+        Store8(Load8(to) | (bytes >> (kWidth * f) & kMask) << plane.shift, to);
       }
     }
     for (; l < plane.run; ++l) {
-      for (int f = 0; f < fields; ++f) {
+      for (int f = 0; f < kFields; ++f) {
         code[base + f * plane.run + l] |=
-            static_cast<uint8_t>((from[l] >> (plane.width * f) & byte_mask) << plane.shift);
+            static_cast<uint8_t>((from[l] >> (kWidth * f) & kByteMask) << plane.shift);
       }
     }
+  }
+}
+
+// Adds the plane to the codes, whose bits there are zero.
+void Gather(const Plane& plane, In from, int count, Out code) {
+  switch (plane.width) {
+    case 1:
+      return GatherFields<1>(plane, from, count, code);
+    case 2:
+      return GatherFields<2>(plane, from, count, code);
+    default:
+      return GatherFields<4>(plane, from, count, code);
   }
 }
 

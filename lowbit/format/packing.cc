@@ -21,7 +21,7 @@ struct Planes {
   int count;
 };
 
-Planes PlanesOf(int bits) {
+constexpr Planes PlanesOf(int bits) {
   switch (bits) {
     case 8:
       return {{{8, 0, 8, 0}, {}}, 1};
@@ -53,7 +53,7 @@ Place PlaceOf(const Plane& plane, int row, int column) {
 }
 
 // One row of a tile: its lane of every vector of the plane is a 32-bit word, one byte a column of the quad.
-void PackRow(const Plane& plane, const uint32_t* quads, int row, uint8_t* tile) {
+inline void PackRow(const Plane& plane, const uint32_t* quads, int row, uint8_t* tile) {
   const uint32_t mask = ((1u << plane.width) - 1) * 0x01010101u;
   for (int v = 0; v < plane.vectors; ++v) {
     uint32_t word = 0;
@@ -114,20 +114,29 @@ size_t PanelBytes(const PackedLayout& layout, const QuantizedMatrix& m) {
 }
 
 // The codes of a panel of m, counted from its first row, to the panel's tiles.
+template <int kBits>
 void PackCodes(const QuantizedMatrix& m, int64_t panel, const PackedLayout& layout, uint8_t* tiles) {
-  const Planes planes = PlanesOf(m.format.bits);
-  const size_t tile_bytes = 64 * static_cast<size_t>(m.format.bits);
+  constexpr Planes kPlanes = PlanesOf(kBits);
   for (int64_t r = panel * kPanelRows; r < std::min(m.rows, (panel + 1) * kPanelRows); ++r) {
+    const uint8_t* const codes = m.codes.data() + r * m.cols;
     uint8_t* tile = tiles;
-    for (int64_t t = 0; t < layout.tiles; ++t, tile += tile_bytes) {
-      uint32_t quads[8] = {};  // four codes of the row each
-      const int64_t column = t * kTileColumns;
-      std::memcpy(quads, m.codes.data() + r * m.cols + column,
-                  static_cast<size_t>(std::min<int64_t>(kTileColumns, m.cols - column)));
-      for (int p = 0; p < planes.count; ++p)
-        PackRow(planes.plane[p], quads, static_cast<int>(r % kPanelRows), tile);
+    for (int64_t t = 0; t < layout.tiles; ++t, tile += 64 * kBits) {
+      uint32_t quads[8];  // four codes of the row each
+      const int64_t column = t * kTileColumns, rest = m.cols - column;
+      if (rest < kTileColumns) std::memset(quads, 0, sizeof(quads));
+      std::memcpy(quads, codes + column, rest < kTileColumns ? static_cast<size_t>(rest) : sizeof(quads));
+      PackRow(kPlanes.plane[0], quads, static_cast<int>(r % kPanelRows), tile);
+      if constexpr (kPlanes.count == 2)
+        PackRow(kPlanes.plane[1], quads, static_cast<int>(r % kPanelRows), tile);
     }
   }
+}
+
+using PackCodesOf = void (*)(const QuantizedMatrix&, int64_t, const PackedLayout&, uint8_t*);
+PackCodesOf PickPackCodes(int bits) {
+  constexpr PackCodesOf kByBits[] = {PackCodes<1>, PackCodes<2>, PackCodes<3>,
+                                     PackCodes<4>, PackCodes<5>, PackCodes<6>};
+  return bits == 8 ? PackCodes<8> : kByBits[bits - 1];
 }
 
 // All other sections of m's rows, which begin at panel `first` of the matrix that `layout` describes.
@@ -161,8 +170,8 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
   const PackedLayout layout(m.format, m.rows, m.cols);
   std::vector<uint8_t> bytes(layout.bytes);
   ThreadPool::Global().Run(layout.panels, [&](int64_t panel, int) {
-    PackCodes(m, panel, layout,
-              bytes.data() + layout.codes + static_cast<size_t>(panel) * PanelBytes(layout, m));
+    PickPackCodes(m.format.bits)(
+        m, panel, layout, bytes.data() + layout.codes + static_cast<size_t>(panel) * PanelBytes(layout, m));
   });
   PackNumbers(m, layout, 0, bytes.data());
   return bytes;
@@ -170,8 +179,8 @@ std::vector<uint8_t> Pack(const QuantizedMatrix& m) {
 
 void PackPanels(const QuantizedMatrix& part, int64_t panel, const PackedLayout& layout, uint8_t* bytes) {
   for (int64_t p = 0; p * kPanelRows < part.rows; ++p) {
-    PackCodes(part, p, layout,
-              bytes + layout.codes + static_cast<size_t>(panel + p) * PanelBytes(layout, part));
+    PickPackCodes(part.format.bits)(
+        part, p, layout, bytes + layout.codes + static_cast<size_t>(panel + p) * PanelBytes(layout, part));
   }
   PackNumbers(part, layout, panel, bytes);
 }
