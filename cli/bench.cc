@@ -46,10 +46,12 @@ double Median(std::vector<double> values) {
 int Run(const Options& o, const Common& common) {
   if (o.model.empty() == o.shape.empty()) FailUsage("give a MODEL or --shape NAME, not both");
   ThreadPool& pool = ThreadPool::Global();
+  const auto begin = Clock::now();
   const Model model = !o.model.empty() ? OpenModel(o.model)
                                        : RandomModel(ShapeByName(o.shape), ParseFormat(o.format),
                                                      ParseFormat(o.embedding), 1);
   LanguageModel language_model(model, pool);
+  const double load_seconds = Since(begin);
   const int64_t prefill = std::min(o.prefill, model.config.context - o.decode);
   if (prefill < 1) FailUsage("--prefill and --decode do not fit the context of {}", model.config.context);
 
@@ -115,6 +117,7 @@ int Run(const Options& o, const Common& common) {
                            {"kernels", KernelTargetName()},
                            {"blas", blas.kernels},
                            {"weight_bytes", weight_bytes},
+                           {"load_seconds", load_seconds},
                            {"read_bandwidth", Median(bandwidths)},
                            {"dot_peak", Median(peaks)}};
     for (const Test& t : tests) {
@@ -142,6 +145,10 @@ int Run(const Options& o, const Common& common) {
       "Limits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products. Medians of {} "
       "repeats.\n",
       Median(bandwidths) / 1e9, Median(peaks) / 1e9, o.repeats);
+  if (!o.model.empty()) {
+    fmt::print("Ready in {:.2f} s, {:.2f} GB/s of weights.\n", load_seconds,
+               static_cast<double>(language_model.executor().WeightBytes()) / load_seconds / 1e9);
+  }
   return 0;
 }
 

@@ -40,7 +40,8 @@ void Store8(uint64_t bytes, Out at) {
   std::memcpy(at, &bytes, sizeof(bytes));
 }
 
-template <int kWidth>
+// Writes the plane to the codes, or, if kAdd, adds it where their bits are zero.
+template <bool kAdd, int kWidth>
 void GatherFields(const Plane& plane, In from, int count, Out code) {
   constexpr int kByteMask = (1 << kWidth) - 1, kFields = 8 / kWidth;
   constexpr uint64_t kMask = kEachByte * static_cast<uint64_t>(kByteMask);
@@ -50,27 +51,29 @@ void GatherFields(const Plane& plane, In from, int count, Out code) {
       const uint64_t bytes = Load8(from + l);
       for (int f = 0; f < kFields; ++f) {
         const Out to = code + base + f * plane.run + l;
-        Store8(Load8(to) | (bytes >> (kWidth * f) & kMask) << plane.shift, to);
+        const uint64_t field = (bytes >> (kWidth * f) & kMask) << plane.shift;
+        Store8(kAdd ? Load8(to) | field : field, to);
       }
     }
     for (; l < plane.run; ++l) {
       for (int f = 0; f < kFields; ++f) {
-        code[base + f * plane.run + l] |=
-            static_cast<uint8_t>((from[l] >> (kWidth * f) & kByteMask) << plane.shift);
+        const Out to = code + base + f * plane.run + l;
+        const int field = (from[l] >> (kWidth * f) & kByteMask) << plane.shift;
+        *to = static_cast<uint8_t>(kAdd ? *to | field : field);
       }
     }
   }
 }
 
-// Adds the plane to the codes, whose bits there are zero.
+template <bool kAdd>
 void Gather(const Plane& plane, In from, int count, Out code) {
   switch (plane.width) {
     case 1:
-      return GatherFields<1>(plane, from, count, code);
+      return GatherFields<kAdd, 1>(plane, from, count, code);
     case 2:
-      return GatherFields<2>(plane, from, count, code);
+      return GatherFields<kAdd, 2>(plane, from, count, code);
     default:
-      return GatherFields<4>(plane, from, count, code);
+      return GatherFields<kAdd, 4>(plane, from, count, code);
   }
 }
 
@@ -226,6 +229,10 @@ std::optional<GgmlIntegerLayout> IntegerLayoutOf(GgmlType type) {
 }
 
 void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& block) {
+  UnpackGgml(type, bytes, block, block.code.data());
+}
+
+void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& block, uint8_t* codes) {
   const Placement& p = NeedPlacement(type, bytes.size());
   const In in = reinterpret_cast<In>(bytes.data());
   block.d = LoadF16(in + p.d);
@@ -233,12 +240,11 @@ void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& bloc
   if (p.layout.min_high == 1) block.dmin ^= 0x8000;
   block.scale.fill(1);
   block.min.fill(p.layout.min_high > 0 ? 1 : 0);
-  std::fill_n(block.code.begin(), p.layout.block, uint8_t{0});
   switch (type) {
     case GgmlType::kTQ1_0:
-      return UnpackTernary(in, block.code.data());
+      return UnpackTernary(in, codes);
     case GgmlType::kQ8_0:
-      for (int i = 0; i < 32; i += 8) Store8(Load8(in + p.low_at + i) ^ 0x80 * kEachByte, &block.code[i]);
+      for (int i = 0; i < 32; i += 8) Store8(Load8(in + p.low_at + i) ^ 0x80 * kEachByte, codes + i);
       return;
     case GgmlType::kQ2_K:
       for (int g = 0; g < 16; ++g) {
@@ -248,8 +254,8 @@ void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& bloc
       break;
     case GgmlType::kQ3_K: {
       uint8_t scales[16] = {};
-      Gather(kQ3ScaleLow, in + p.scales, 16, scales);
-      Gather(kQ3ScaleHigh, in + p.scales + 8, 16, scales);
+      Gather<false>(kQ3ScaleLow, in + p.scales, 16, scales);
+      Gather<true>(kQ3ScaleHigh, in + p.scales + 8, 16, scales);
       for (int g = 0; g < 16; ++g) block.scale[g] = static_cast<int8_t>(scales[g] - 32);
       break;
     }
@@ -263,8 +269,8 @@ void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& bloc
     default:
       break;
   }
-  Gather(p.low, in + p.low_at, p.layout.block, block.code.data());
-  if (p.high_at >= 0) Gather(p.high, in + p.high_at, p.layout.block, block.code.data());
+  Gather<false>(p.low, in + p.low_at, p.layout.block, codes);
+  if (p.high_at >= 0) Gather<true>(p.high, in + p.high_at, p.layout.block, codes);
 }
 
 void PackGgml(GgmlType type, const GgmlBlock& block, std::span<std::byte> bytes) {

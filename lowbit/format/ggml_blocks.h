@@ -53,6 +53,8 @@ struct GgmlBlock {
 
 // `bytes` holds one block: BlockSizeOf(type).bytes. Throws for types that are not on an integer grid.
 void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& block);
+// The same with the codes elsewhere.
+void UnpackGgml(GgmlType type, std::span<const std::byte> bytes, GgmlBlock& block, uint8_t* codes);
 
 // The inverse, exact for every block whose fields are in the ranges above; out of range throws. TQ1_0 reads
 // more byte values than it writes, so only Unpack after Pack is the identity there.

@@ -123,8 +123,12 @@ void PackCodes(const QuantizedMatrix& m, int64_t panel, const PackedLayout& layo
     for (int64_t t = 0; t < layout.tiles; ++t, tile += 64 * kBits) {
       uint32_t quads[8];  // four codes of the row each
       const int64_t column = t * kTileColumns, rest = m.cols - column;
-      if (rest < kTileColumns) std::memset(quads, 0, sizeof(quads));
-      std::memcpy(quads, codes + column, rest < kTileColumns ? static_cast<size_t>(rest) : sizeof(quads));
+      if (rest >= kTileColumns) {
+        std::memcpy(quads, codes + column, sizeof(quads));
+      } else {
+        std::memset(quads, 0, sizeof(quads));
+        std::memcpy(quads, codes + column, static_cast<size_t>(rest));
+      }
       PackRow(kPlanes.plane[0], quads, static_cast<int>(r % kPanelRows), tile);
       if constexpr (kPlanes.count == 2)
         PackRow(kPlanes.plane[1], quads, static_cast<int>(r % kPanelRows), tile);

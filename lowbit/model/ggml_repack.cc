@@ -78,9 +78,8 @@ Matrix RepackGgml(GgmlType type, const PackedFormat& format, int64_t rows, int64
       const std::byte* row =
           bytes.data() + static_cast<size_t>(file_row(panel * kPanelRows + r) * blocks) * block_bytes;
       for (int64_t b = 0; b < blocks; ++b) {
-        UnpackGgml(type, {row + static_cast<size_t>(b) * block_bytes, block_bytes}, block);
-        std::memcpy(m.codes.data() + r * cols + b * layout.block, block.code.data(),
-                    static_cast<size_t>(layout.block));
+        UnpackGgml(type, {row + static_cast<size_t>(b) * block_bytes, block_bytes}, block,
+                   m.codes.data() + r * cols + b * layout.block);
         const int64_t at = r * groups + b * per_block;
         if (format.scale == ScaleKind::kSuper) {
           std::copy_n(block.scale.begin(), per_block, m.sub_scale.begin() + at);
