@@ -5,7 +5,8 @@
 //
 // A Dot class gives Sum<kBits, kQuads>, the running sum over codes of kBits bits: Start, Step<i> (i-th of the
 // kQuads quads before a flush) and Total, and kScaled: codes times 16 may be summed (and the sum divided)
-// instead of shifting every code. Classes:
+// instead of shifting every code. MulWords(sum, a, b) is sum + a b in every lane, for a in [-2^15, 2^15) and
+// b in [0, 2^15) with kPositive, else [-2^15, 2^15). Classes:
 //   HardwareDot  vpdpbusd, one instruction (AVX512_VNNI in the AVX3 target, AVX-VNNI in the AVX2 target)
 //   PairDot      vpmaddubsw + vpmaddwd. vpmaddubsw saturates at 16 bits, so pairs are only added up while
 //                2 * 127 * (2^kBits - 1) * steps < 32768; codes of 8 bits go through 16-bit products.
@@ -51,6 +52,21 @@ struct HardwareDot {
       return total;
     }
   };
+
+  template <bool kPositive>
+  static HWY_INLINE Ints MulWords(const Ints& sum, const Ints& a, const Ints& b) {
+    // The instruction adds the products of both halves of a lane.
+    const Ints low = kPositive ? b : AndInts(b, 0xFFFF);
+    return OfParts<Ints>([&](auto p) LOWBIT_STEP {
+      auto total = sum.v[p].raw;
+#if HWY_TARGET == HWY_AVX3
+      asm("vpdpwssd %2, %1, %0" : "+v"(total) : "v"(a.v[p].raw), "v"(low.v[p].raw));
+#else
+      asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(total) : "x"(a.v[p].raw), "x"(low.v[p].raw));
+#endif
+      return hn::Vec<DI>{total};
+    });
+  }
 };
 
 struct PairDot {
@@ -112,6 +128,14 @@ struct PairDot {
     }
     HWY_INLINE Ints Total() const { return total; }
   };
+
+  template <bool kPositive>
+  static HWY_INLINE Ints MulWords(const Ints& sum, const Ints& a, const Ints& b) {
+    const Ints low = kPositive ? b : AndInts(b, 0xFFFF);
+    return OfParts<Ints>([&](auto p) LOWBIT_STEP {
+      return hn::Add(sum.v[p], hn::Vec<DI>{MaddWords(a.v[p].raw, low.v[p].raw)});
+    });
+  }
 };
 
 #endif
@@ -140,12 +164,17 @@ struct PlainDot {
     }
     HWY_INLINE Ints Total() const { return total; }
   };
+
+  template <bool kPositive>
+  static HWY_INLINE Ints MulWords(const Ints& sum, const Ints& a, const Ints& b) {
+    return OfParts<Ints>([&](auto p) LOWBIT_STEP { return hn::Add(sum.v[p], hn::Mul(a.v[p], b.v[p])); });
+  }
 };
 
 // PairDot needs to know how large codes can be: here bytes below 2^kWidth, however many bits they are stored
 // in.
 template <class Dot, int kWidth>
-struct OfWidth {
+struct OfWidth : Dot {
   static constexpr bool kScaled = false;
   template <int kBits, int kQuads>
   using Sum = typename Dot::template Sum<kWidth, kQuads>;

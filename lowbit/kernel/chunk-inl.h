@@ -19,7 +19,7 @@ namespace HWY_NAMESPACE {
 #if LOWBIT_VECTOR_TARGET
 
 // At most this many units are decoded ahead: 2 KiB of scales a panel.
-constexpr int64_t kChunkUnits = 32;
+constexpr int64_t kChunkUnits = 32, kChunkBlocks = 4;
 
 // What one chunk multiplies, codes unpacked to one a byte. Entry p is a panel, t a token, u a unit counted
 // from the chunk's start.
@@ -30,16 +30,20 @@ struct Chunk {
   const uint8_t* codes[kPanels];
   const float* scale;    // [p][kChunkUnits][16]
   const float* minimum;  // [p][kChunkUnits][16], unless centred
-  const int8_t* x;       // token t at x + t * x_stride
+  // kInteger, in the place of both: sub-scales, sub-minima and what multiplies them.
+  const int32_t *sub_scale, *sub_minimum;
+  const float *super, *super_min;  // [p][kChunkBlocks][16]
+  const int8_t* x;                 // token t at x + t * x_stride
   int64_t x_stride;
   const float* x_scale;  // one for each 128 columns; token t at x_scale + t * x_scale_stride
   int64_t x_scale_stride;
-  const int32_t* bias;  // [t][kChunkUnits]: centred: -2^(bits-1) sum q; otherwise the bits of float(sum q)
-  float* y;             // [t][p][16], added to
+  // [t][kChunkUnits]: centred: -2^(bits-1) sum q; otherwise sum q if kInteger, else the bits of float(sum q)
+  const int32_t* bias;
+  float* y;  // [t][p][16], added to
 };
 
-// kHalf: units of 16 columns, two a tile.
-template <class Dot, bool kHalf, bool kCentred, int kPanels, int kTokens>
+// kHalf: units of 16 columns, two a tile. kInteger: ScalesIntegers.
+template <class Dot, bool kHalf, bool kCentred, bool kInteger, int kPanels, int kTokens>
 HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
   constexpr int kQuads = kHalf ? 4 : 8;
   using Sum = typename Dot::template Sum<8, kQuads>;
@@ -47,16 +51,22 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
   for (int p = 0; p < kPanels; ++p) codes[p] = chunk.codes[p];
   const float* scale = chunk.scale;
   const float* minimum = chunk.minimum;
+  const int32_t* sub_scale = chunk.sub_scale;
+  const int32_t* sub_minimum = chunk.sub_minimum;
   const int8_t* x = chunk.x;
   const int32_t* bias = chunk.bias;
   const int64_t x_stride = chunk.x_stride;
 
   int64_t left = chunk.tiles;
   for (int64_t block = 0; left > 0; ++block) {
-    Floats partial[kTokens][kPanels];
+    std::conditional_t<kInteger, Ints, Floats> partial[kTokens][kPanels];
     Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
-      Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { partial[t][p] = ZeroFloats(); });
+      Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+        if constexpr (kInteger) partial[t][p] = ZeroInts();
+        if constexpr (!kInteger) partial[t][p] = ZeroFloats();
+      });
     });
+    const int32_t *const block_bias = bias, *const block_minimum = sub_minimum;
     int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
     left -= in_block;
     while (in_block > 0) {
@@ -86,12 +96,24 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
           }
         } while (--in_unit > 0);
         Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
-          const Floats s = LoadFloats(scale + p * kChunkUnits * 16);
-          Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
-            partial[t][p] = MulAdd(ToFloats(sum[t][p].Total()), s, partial[t][p]);
-          });
+          if constexpr (kInteger) {
+            const Ints s = LoadInts(sub_scale + p * kChunkUnits * 16);
+            Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
+              const Ints total = sum[t][p].Total();
+              if constexpr (kHalf) partial[t][p] = Dot::template MulWords<false>(partial[t][p], total, s);
+              if constexpr (!kHalf) partial[t][p] = MulAddInts(total, s, partial[t][p]);
+            });
+          } else {
+            const Floats s = LoadFloats(scale + p * kChunkUnits * 16);
+            Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
+              partial[t][p] = MulAdd(ToFloats(sum[t][p].Total()), s, partial[t][p]);
+            });
+          }
         });
-        if constexpr (!kCentred) {
+        if constexpr (kInteger) {
+          sub_scale += 16;
+          if constexpr (!kCentred) sub_minimum += 16;
+        } else if constexpr (!kCentred) {
           Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
             const Floats m = LoadFloats(minimum + p * kChunkUnits * 16);
             Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
@@ -108,9 +130,36 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
     }
     Unroll<0, kTokens>([&](auto t) LOWBIT_STEP {
       const Floats xs = SetFloats(chunk.x_scale[t * chunk.x_scale_stride + block]);
+      [[maybe_unused]] Ints lowered[kPanels];
+      if constexpr (kInteger && !kCentred) {
+        for (int p = 0; p < kPanels; ++p) lowered[p] = ZeroInts();
+        const auto lower = [&](int64_t u) LOWBIT_STEP {
+          const Ints total = SetInts(block_bias[t * kChunkUnits + u]);
+          Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+            const Ints minimum_of = LoadInts(block_minimum + (p * kChunkUnits + u) * 16);
+            lowered[p] = Dot::template MulWords<true>(lowered[p], total, minimum_of);
+          });
+        };
+        constexpr int kWhole = kHalf ? 8 : 4;
+        const int64_t units = bias - block_bias;
+        if (HWY_LIKELY(units == kWhole)) {
+          Unroll<0, kWhole>(lower);
+        } else {
+          for (int64_t u = 0; u < units; ++u) lower(u);
+        }
+      }
       Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
         float* y = chunk.y + (t * kPanels + p) * 16;
-        StoreFloats(MulAdd(xs, partial[t][p], LoadFloats(y)), y);
+        Floats value;
+        if constexpr (kInteger) {
+          const int64_t at = (p * kChunkBlocks + block) * 16;
+          value = Mul(LoadFloats(chunk.super + at), ToFloats(partial[t][p]));
+          if constexpr (!kCentred)
+            value = Sub(value, Mul(LoadFloats(chunk.super_min + at), ToFloats(lowered[p])));
+        } else {
+          value = partial[t][p];
+        }
+        StoreFloats(MulAdd(xs, value, LoadFloats(y)), y);
       });
     });
   }

@@ -111,6 +111,15 @@ struct NumberStream {
     if constexpr (kScale == ScaleKind::kE4M3) return Mul(tensor, LoadE4M3(scale));
     return LoadF16(scale);
   }
+  // Both levels of kSuper apart.
+  HWY_INLINE Ints IntegerScale() const {
+    if constexpr (kJoined) return LoadNibbles<0>(scale);
+    return LoadBytes<int8_t>(scale);
+  }
+  HWY_INLINE Ints IntegerMinimum() const {
+    if constexpr (kJoined) return LoadNibbles<4>(scale);
+    return LoadBytes<uint8_t>(offset);
+  }
   // What multiplies the bias of MakeDecodeBias.
   HWY_INLINE Floats Minimum(const Floats& s) const {
     if constexpr (kOffset == OffsetKind::kZeroPoint) return Mul(s, LoadU8(offset));
@@ -124,10 +133,14 @@ struct NumberStream {
   }
 };
 
-// Sums of the activations of each unit: an integer folded into the dot product, or a float that Minimum
-// multiplies.
-template <OffsetKind kOffset>
+// Sums of the activations of each unit: an integer folded into the dot product, an integer that a sub-minimum
+// multiplies, or a float that Minimum multiplies.
+template <OffsetKind kOffset, bool kInteger>
 void MakeDecodeBias(const int32_t* sums, int64_t count, int centre, int32_t* bias) {
+  if constexpr (kInteger && kOffset == OffsetKind::kSuperMin) {
+    std::copy_n(sums, count, bias);
+    return;
+  }
   constexpr bool kNegative = kOffset == OffsetKind::kZeroPoint || kOffset == OffsetKind::kSuperMin;
   MakeBias<kOffset == OffsetKind::kCentre || kOffset == OffsetKind::kTable>(sums, count, centre, bias);
   if constexpr (kNegative) {
@@ -142,6 +155,8 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   constexpr int kStreams = StreamsOf(kBits, kScale);
   constexpr bool kTable = kOffset == OffsetKind::kTable;
   constexpr bool kCentred = kOffset == OffsetKind::kCentre || kTable;
+  constexpr bool kInteger = ScalesIntegers(kBits, kScale, kOffset);
+  constexpr bool kJoined = NumberStream<kBits, kScale, kOffset>::kJoined;  // sub-scales are not negative
   const int level = UnitLevel(w.format);
   const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
   // Units of a group wider than 128 columns, or of one that is no power of two.
@@ -164,10 +179,31 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   int64_t left = w.layout.tiles;
   for (int64_t block = 0; left > 0; ++block) {
     Floats partial[kStreams];
+    Ints scaled[kStreams], lowered[kStreams];  // kInteger: the sums times sub-scales and sub-minima
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
       partial[s] = ZeroFloats();
+      scaled[s] = lowered[s] = ZeroInts();
       numbers[s].StartBlock(block);
     });
+    const auto next_unit = [&]() LOWBIT_STEP {
+      ++unit_bias;
+      if (kUnit == Unit::k16 || --left_in_group == 0) {
+        left_in_group = units_per_group;
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
+      }
+    };
+    // `dots` sums of 16 columns.
+    const auto finish_integers = [&](const auto&... dots) LOWBIT_STEP {
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+        const Ints scale = numbers[s].IntegerScale();
+        ((scaled[s] = Dot::template MulWords<kJoined>(scaled[s], dots[s], scale)), ...);
+        if constexpr (!kCentred) {
+          const Ints total = SetInts(*unit_bias);
+          lowered[s] = Dot::template MulWords<true>(lowered[s], total, numbers[s].IntegerMinimum());
+        }
+      });
+      next_unit();
+    };
     const auto finish = [&](const Ints* dot) LOWBIT_STEP {
       Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
         const Floats scale = numbers[s].Scale();
@@ -178,11 +214,7 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
           partial[s] = MulAdd(SetFloats(total), numbers[s].Minimum(scale), partial[s]);
         }
       });
-      ++unit_bias;
-      if (kUnit == Unit::k16 || --left_in_group == 0) {
-        left_in_group = units_per_group;
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
-      }
+      next_unit();
     };
     int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
     left -= in_block;
@@ -201,17 +233,33 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
         Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
         q += kTileColumns;
       } while (kUnit == Unit::kLong && --in_unit > 0);
-      Ints dot[kStreams];
+      Ints low[kStreams], high[kStreams];
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+        low[s] = sums.Low(s);
+        high[s] = sums.High(s);
+      });
       if constexpr (kUnit == Unit::k16) {
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = sums.Low(s); });
-        finish(dot);
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = sums.High(s); });
         // The second half of the last tile may lie past the last group.
-        if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) finish(dot);
+        const auto both = [&](const auto& f) LOWBIT_STEP {
+          f(low);
+          if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) f(high);
+        };
+        if constexpr (kInteger) both(finish_integers);
+        if constexpr (!kInteger) both(finish);
+      } else if constexpr (kInteger) {
+        finish_integers(low, high);
       } else {
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { dot[s] = AddInts(sums.Low(s), sums.High(s)); });
-        finish(dot);
+        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { low[s] = AddInts(low[s], high[s]); });
+        finish(low);
       }
+    }
+    if constexpr (kInteger) {
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+        partial[s] = Mul(numbers[s].d, ToFloats(scaled[s]));
+        if constexpr (!kCentred) {
+          partial[s] = Sub(partial[s], Mul(numbers[s].d_min, ToFloats(lowered[s])));
+        }
+      });
     }
     const Floats scale = SetFloats(x_scale[block]);
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { sum[s] = MulAdd(scale, partial[s], sum[s]); });
@@ -252,7 +300,8 @@ void DecodeRange(const PackedMatrix& w, const QuantizedActivations& x, int64_t t
   const int level = UnitLevel(w.format);
   const int64_t units = UnitsOf(w, level);
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
-  MakeDecodeBias<kOffset>(x.sums(level, token), units, CentreOf(w), bias);
+  MakeDecodeBias<kOffset, ScalesIntegers(kBits, kScale, kOffset)>(x.sums(level, token), units, CentreOf(w),
+                                                                  bias);
   const int64_t length = (end - panel) / kStreams;  // panels of a stream
   const int64_t first = panel;
   for (int64_t i = 0; i < length; ++i) {

@@ -78,7 +78,7 @@ void LookUp(const CodeTable& table, int bits, uint8_t* codes, int64_t bytes) {
   }
 }
 
-template <class Dot, bool kHalf, bool kCentred>
+template <class Dot, bool kHalf, bool kCentred, bool kInteger>
 void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin, int64_t end,
                    int64_t panel, float* y, int64_t y_stride) {
   constexpr int P = kPrefillPanels;
@@ -89,12 +89,16 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
   const int64_t chunk_units = kChunkTiles * kTileColumns / UnitColumns(level);
   const int64_t units = UnitsOf(w, level);
 
-  constexpr size_t kCodeBytes = kChunkTiles * 512, kScaleFloats = P * kChunkUnits * 16;
-  uint8_t* codes = KernelScratch(P * kCodeBytes + 2 * kScaleFloats * 4 +
+  constexpr size_t kCodeBytes = kChunkTiles * 512, kScaleFloats = P * kChunkUnits * 16,
+                   kSuperFloats = P * kChunkBlocks * 16;
+  uint8_t* codes = KernelScratch(P * kCodeBytes + 2 * (kScaleFloats + kSuperFloats) * 4 +
                                  static_cast<size_t>(tokens) * (P * 64 + kChunkUnits * 4));
   auto* scale = reinterpret_cast<float*>(codes + P * kCodeBytes);
   float* minimum = scale + kScaleFloats;
-  float* sums = minimum + kScaleFloats;
+  float* super = minimum + kScaleFloats;
+  float* super_min = super + kSuperFloats;
+  float* sums = super_min + kSuperFloats;
+  auto *sub_scale = reinterpret_cast<int32_t*>(scale), *sub_minimum = reinterpret_cast<int32_t*>(minimum);
   auto* bias = reinterpret_cast<int32_t*>(sums + tokens * P * 16);
   std::fill_n(sums, tokens * P * 16, 0.0f);
 
@@ -103,6 +107,10 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
                  .codes = {},
                  .scale = scale,
                  .minimum = minimum,
+                 .sub_scale = sub_scale,
+                 .sub_minimum = sub_minimum,
+                 .super = super,
+                 .super_min = super_min,
                  .x = nullptr,
                  .x_stride = x.padded(),
                  .x_scale = nullptr,
@@ -122,10 +130,21 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
           LookUp(*w.table, bits, codes + p * static_cast<int64_t>(kCodeBytes), chunk.tiles * 512);
         chunk.codes[p] = codes + p * static_cast<int64_t>(kCodeBytes);
       }
-      DecodeScales(w, level, from, unit, count, scale + p * kChunkUnits * 16, minimum + p * kChunkUnits * 16);
+      const int64_t at = p * kChunkUnits * 16;
+      if constexpr (kInteger) {
+        DecodeSubScales(w, level, from, unit, count, sub_scale + at, sub_minimum + at,
+                        super + p * kChunkBlocks * 16, super_min + p * kChunkBlocks * 16);
+      } else {
+        DecodeScales(w, level, from, unit, count, scale + at, minimum + at);
+      }
     }
     for (int64_t t = 0; t < tokens; ++t) {
-      MakeBias<kCentred>(x.sums(level, begin + t) + unit, count, CentreOf(w), bias + t * kChunkUnits);
+      const int32_t* const of_token = x.sums(level, begin + t) + unit;
+      if constexpr (kInteger && !kCentred) {
+        std::copy_n(of_token, count, bias + t * kChunkUnits);
+      } else {
+        MakeBias<kCentred>(of_token, count, CentreOf(w), bias + t * kChunkUnits);
+      }
     }
     const auto at = [&](int64_t t) {
       chunk.x = x.codes(begin + t) + tile * kTileColumns;
@@ -136,17 +155,17 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
     int64_t t = 0;
     for (; t + kTileTokens <= tokens; t += kTileTokens) {
       at(t);
-      MultiplyChunk<Dot, kHalf, kCentred, P, kTileTokens>(chunk);
+      MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, kTileTokens>(chunk);
     }
     if constexpr (kTileTokens > 2) {
       for (; t + 2 <= tokens; t += 2) {
         at(t);
-        MultiplyChunk<Dot, kHalf, kCentred, P, 2>(chunk);
+        MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, 2>(chunk);
       }
     }
     for (; t < tokens; ++t) {
       at(t);
-      MultiplyChunk<Dot, kHalf, kCentred, P, 1>(chunk);
+      MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, 1>(chunk);
     }
   }
   AddOutliers<P>(w, x, begin, end, panel, sums);
@@ -154,11 +173,18 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
   for (int64_t t = 0; t < tokens; ++t) std::copy_n(sums + t * P * 16, rows, y + (begin + t) * y_stride + row);
 }
 
+template <class Dot, bool kHalf, bool kCentred>
+PrefillKernel PickScales(const PackedFormat& format) {
+  return ScalesIntegers(format.bits, format.scale, format.offset)
+             ? PrefillPanels<Dot, kHalf, kCentred, true>
+             : PrefillPanels<Dot, kHalf, kCentred, false>;
+}
+
 template <class Dot>
 PrefillKernel PickPrefill(const PackedFormat& format) {
   const bool half = UnitLevel(format) == 0, centred = IsCentred(format);
-  if (half) return centred ? PrefillPanels<Dot, true, true> : PrefillPanels<Dot, true, false>;
-  return centred ? PrefillPanels<Dot, false, true> : PrefillPanels<Dot, false, false>;
+  if (half) return centred ? PickScales<Dot, true, true>(format) : PickScales<Dot, true, false>(format);
+  return centred ? PickScales<Dot, false, true>(format) : PickScales<Dot, false, false>(format);
 }
 
 #endif  // LOWBIT_VECTOR_TARGET

@@ -123,6 +123,9 @@ HWY_INLINE Ints ZeroInts() {
 HWY_INLINE Ints AddInts(const Ints& a, const Ints& b) {
   return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Add(a.v[i], b.v[i]); });
 }
+HWY_INLINE Ints AndInts(const Ints& a, int32_t mask) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::And(a.v[i], hn::Set(DI(), mask)); });
+}
 template <int kRight>
 HWY_INLINE Ints ShiftInts(const Ints& a) {
   return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::ShiftRight<kRight>(a.v[i]); });
@@ -132,6 +135,15 @@ HWY_INLINE Floats SetFloats(float x) {
 }
 HWY_INLINE Floats ZeroFloats() {
   return OfParts<Floats>([&](auto) LOWBIT_STEP { return hn::Zero(DF()); });
+}
+HWY_INLINE Ints LoadInts(const int32_t* p) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::LoadU(DI(), p + kLanes * i); });
+}
+HWY_INLINE void StoreInts(const Ints& a, int32_t* p) {
+  EachPart([&](auto i) LOWBIT_STEP { hn::StoreU(a.v[i], DI(), p + kLanes * i); });
+}
+HWY_INLINE Ints MulAddInts(const Ints& a, const Ints& b, const Ints& sum) {
+  return OfParts<Ints>([&](auto i) LOWBIT_STEP { return hn::Add(sum.v[i], hn::Mul(a.v[i], b.v[i])); });
 }
 HWY_INLINE Floats LoadFloats(const float* p) {
   return OfParts<Floats>([&](auto i) LOWBIT_STEP { return hn::LoadU(DF(), p + kLanes * i); });
@@ -163,18 +175,19 @@ HWY_INLINE Floats LoadF16(const uint8_t* p) {
   return OfParts<Floats>([&](auto i)
                              LOWBIT_STEP { return hn::PromoteTo(DF(), hn::LoadU(half, from + kLanes * i)); });
 }
+// Sixteen bytes of type T as integers.
+template <typename T>
+HWY_INLINE Ints LoadBytes(const uint8_t* p) {
+  const hn::Rebind<T, DI> small;
+  const auto* from = reinterpret_cast<const T*>(p);
+  return OfParts<Ints>([&](auto i)
+                           LOWBIT_STEP { return hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)); });
+}
 HWY_INLINE Floats LoadU8(const uint8_t* p) {
-  const hn::Rebind<uint8_t, DI> small;
-  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
-    return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i)));
-  });
+  return ToFloats(LoadBytes<uint8_t>(p));
 }
 HWY_INLINE Floats LoadI8(const uint8_t* p) {
-  const hn::Rebind<int8_t, DI> small;
-  const auto* from = reinterpret_cast<const int8_t*>(p);
-  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
-    return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(small, from + kLanes * i)));
-  });
+  return ToFloats(LoadBytes<int8_t>(p));
 }
 // 2^(byte - 127): the exponent of an f32, whose least one has no hidden bit. 255, no scale, gives NaN.
 HWY_INLINE Floats LoadE8M0(const uint8_t* p) {
@@ -201,12 +214,13 @@ HWY_INLINE Floats LoadE4M3(const uint8_t* p) {
 }
 // The low (kShift 0) or high (kShift 4) 4 bits of 16 bytes.
 template <int kShift>
+HWY_INLINE Ints LoadNibbles(const uint8_t* p) {
+  const Ints bytes = LoadBytes<uint8_t>(p);
+  return kShift == 4 ? ShiftInts<4>(bytes) : AndInts(bytes, 15);
+}
+template <int kShift>
 HWY_INLINE Floats LoadU4(const uint8_t* p) {
-  const hn::Rebind<uint8_t, DI> small;
-  return OfParts<Floats>([&](auto i) LOWBIT_STEP {
-    const auto byte = hn::PromoteTo(DI(), hn::LoadU(small, p + kLanes * i));
-    return hn::ConvertTo(DF(), kShift == 4 ? hn::ShiftRight<4>(byte) : hn::And(byte, hn::Set(DI(), 15)));
-  });
+  return ToFloats(LoadNibbles<kShift>(p));
 }
 template <int kByte>
 HWY_INLINE Floats ByteToFloats(const Bytes& b) {

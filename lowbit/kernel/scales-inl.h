@@ -70,6 +70,34 @@ HWY_INLINE void DecodeScales(const PackedMatrix& w, int level, int64_t panel, in
   }
 }
 
+// The same for formats that ScalesIntegers holds of: sub-scales and sub-minima of the units, and both
+// super-scales of each 128 columns from `unit` on: value = super * scale * code - super_min * minimum.
+HWY_INLINE void DecodeSubScales(const PackedMatrix& w, int level, int64_t panel, int64_t unit, int64_t count,
+                                int32_t* scale, int32_t* minimum, float* super, float* super_min) {
+  const bool centred = IsCentred(w.format), joined = NumbersShareByte(w.format);
+  const int64_t units_of_block = kActivationBlock / UnitColumns(level);
+  for (int64_t u = 0; u < count; ++u) {
+    const int64_t group = GroupOfUnit(w.format, level, unit + u);
+    if (u % units_of_block == 0) {
+      const int64_t at = panel * w.layout.supers + group * w.format.group / kSuperColumns;
+      const int64_t block = u / units_of_block;
+      StoreFloats(LoadF16(w.bytes + w.layout.super + at * 32), super + block * 16);
+      if (!centred) StoreFloats(LoadF16(w.bytes + w.layout.super_min + at * 32), super_min + block * 16);
+    }
+    if (HWY_UNLIKELY(group >= w.layout.groups)) {
+      StoreInts(ZeroInts(), scale + u * 16);
+      if (!centred) StoreInts(ZeroInts(), minimum + u * 16);
+      continue;
+    }
+    const int64_t at = (panel * w.layout.groups + group) * 16;
+    const uint8_t* sub = w.bytes + w.layout.scale + at;
+    StoreInts(joined ? LoadNibbles<0>(sub) : LoadBytes<int8_t>(sub), scale + u * 16);
+    if (centred) continue;
+    StoreInts(joined ? LoadNibbles<4>(sub) : LoadBytes<uint8_t>(w.bytes + w.layout.offset + at),
+              minimum + u * 16);
+  }
+}
+
 #endif  // LOWBIT_VECTOR_TARGET
 
 }  // namespace HWY_NAMESPACE

@@ -27,6 +27,13 @@ inline int CentreOf(const PackedMatrix& w) {
   return w.table != nullptr ? w.table->centre : 1 << (w.format.bits - 1);
 }
 
+// Whether the sub-scales of a super-scale multiply integer sums, which become floats once for a block of 128
+// columns: where the sums of 16 products fit 16 bits, which makes it one instruction.
+constexpr bool ScalesIntegers(int bits, ScaleKind scale, OffsetKind offset) {
+  return scale == ScaleKind::kSuper && 16 * 127 * ((1 << bits) - 1) < 32768 &&
+         (offset == OffsetKind::kCentre || offset == OffsetKind::kSuperMin);
+}
+
 // Units of a row that kernels visit: they walk whole tiles, so the last units may hold padding only.
 constexpr int64_t UnitsOf(const PackedMatrix& w, int level) {
   return (w.layout.tiles * kTileColumns + UnitColumns(level) - 1) / UnitColumns(level);
