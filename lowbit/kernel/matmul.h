@@ -7,9 +7,10 @@
 //             + sum over outlier columns c of x[t, c] * w[r, c]
 //
 // dot = sum of code * q, an exact int32; for formats centred at 2^(bits-1) the centre is subtracted inside
-// that integer and m is absent; m = -s * zero for zero points. Sums over B, u and c run in ascending order
-// with fused multiply-adds, whatever the number of tokens or threads: a token's result is the same bits in
-// prefill and in decoding.
+// that integer and m is absent; m = -s * zero for zero points. Where sub-scales multiply integers
+// (ScalesIntegers: Q2_K, Q3_K, Q4_K) the sum over u is d * sum (sub * dot) - dmin * sum (submin * sum), both
+// sums exact. Sums over B, u and c run in ascending order with fused multiply-adds, whatever the number of
+// tokens or threads: a token's result is the same bits in prefill and in decoding.
 #pragma once
 
 #include <cstdint>
