@@ -210,7 +210,6 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
   const auto table = hn::LoadDup128(DB(), run.level.data());
   for (int64_t j = 0; j < pages.count; ++j) {
     const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
-    if (ahead != nullptr) ahead->Step();
     const uint8_t* const numbers = page + run.numbers;
     if (!by_position) {
       alignas(64) float scaled[kMaxChannels];
@@ -234,6 +233,8 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
       sum[1][i].Start(bias);
     });
     for (int64_t c = 0; c < n; c += kTileChannels, tiles += 64 * kBits) {
+      // Tile by tile: a burst for the whole page would keep the reads that follow waiting.
+      if (ahead != nullptr) ahead->Step();
       Tile<kBits> tile;
       tile.Load(tiles);
       const int8_t* from = r + c;
@@ -488,7 +489,9 @@ template <class Dot>
 void ScoresWith(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
                 float scale, float* s, int64_t s_stride) {
   alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
-  Ahead ahead(pages.ahead, static_cast<int64_t>(runs.size()) * pages.count);
+  int64_t tiles = 0;
+  for (const PageRun& run : runs) tiles += run.channels / kTileChannels;
+  Ahead ahead(pages.ahead, tiles * pages.count);
   for (const PageRun& run : runs) {
     ForGroups(run, queries, [&](int i, auto bits, auto digits, auto count) HWY_ATTR {
       Scores<Dot, decltype(bits)::value, decltype(digits)::value, decltype(count)::value>(
