@@ -1,13 +1,10 @@
 #include "lowbit/kernel/page_product.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <type_traits>
 
 #include "lowbit/base/error.h"
-#include "lowbit/base/float16.h"
-#include "lowbit/kernel/code_packing.h"
+#include "lowbit/kernel/page_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/page_product.cc"
@@ -20,50 +17,7 @@
 namespace lowbit {
 namespace {
 
-constexpr int kMaxChannels = 512, kMaxPages = 8;
 [[maybe_unused]] constexpr int kPositions = kMaxPages * kCachePage;
-constexpr float kLeast = 1e-30f;  // weights below it are zero: their reciprocal would not be finite
-
-// The greatest integers; those of two digits leave room for the rounding of the high one.
-constexpr float GreatestQuery(int digits) {
-  return digits == 1 ? 127 : 127 * 128;
-}
-constexpr float GreatestWeight(int digits) {
-  return digits == 1 ? 127 : 127 * 128 + 127;
-}
-
-// The dither of position t less one half: what is added before rounding to nearest.
-struct Dither {
-  alignas(64) float at[kCachePage];
-  constexpr Dither() : at() {
-    for (int t = 0; t < kCachePage; ++t) {
-      int reversed = 0;
-      for (int bit = 0; bit < 5; ++bit) reversed |= (t >> bit & 1) << (4 - bit);
-      at[t] = (static_cast<float>(reversed) + 0.5f) / kCachePage - 0.5f;
-    }
-  }
-};
-constexpr Dither kDither;
-
-// Levels of values, signed so that no correction by the sum of the weights is needed: up to 4 bits a table by
-// code; at 8 bits the level is code - table.
-struct SignedLevels {
-  alignas(16) uint8_t table[16];
-
-  explicit SignedLevels(const PageRun& run) {
-    for (int i = 0; i < 16; ++i)
-      table[i] =
-          static_cast<uint8_t>(run.bits == 8 ? run.zero : run.level[static_cast<size_t>(i)] - run.zero);
-  }
-};
-
-// The tiles of a run's page: in place, or ternary codes unpacked to `bytes`.
-const uint8_t* TilesOf(const PageRun& run, const uint8_t* page, uint8_t* bytes) {
-  if (!run.ternary) return page + run.codes;
-  const size_t codes = static_cast<size_t>(run.channels) * kCachePage;
-  UnpackTernary({page + run.codes, (codes + 4) / 5}, {bytes, codes});
-  return bytes;
-}
 
 }  // namespace
 }  // namespace lowbit
@@ -103,7 +57,7 @@ HWY_INLINE Rounded RoundQuery(const float* q, int n, int digits, int8_t* r, int6
   auto most = hn::Zero(d);
   for (int c = 0; c < n; c += kLanes) most = hn::Max(most, hn::Abs(hn::LoadU(d, q + c)));
   const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most)), greatest = GreatestQuery(digits);
-  const auto inverse = hn::Set(d, magnitude > kLeast ? greatest / magnitude : 0.0f);
+  const auto inverse = hn::Set(d, magnitude > kLeastMagnitude ? greatest / magnitude : 0.0f);
   auto sum = hn::Zero(DI());
   for (int c = 0; c < n; c += kLanes) {
     const auto v = hn::NearestInt(hn::Mul(hn::LoadU(d, q + c), inverse));
@@ -189,13 +143,13 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
   constexpr int kRows = kQueries * kDigits;
   using Sum = KeySum<Dot, kBits == 8>;
   const int64_t n = run.channels;
-  alignas(64) int8_t r[kRows * kMaxChannels];
+  alignas(64) int8_t r[kRows * kMaxPageChannels];
   KeyQuery query[kQueries];
   const bool by_position = run.axis == CacheAxis::kPosition;
   const float unit = run.unit * scale;
   const auto round = [&](int i, const float* x) HWY_ATTR {
     const Rounded rounded =
-        RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxChannels, kMaxChannels);
+        RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxPageChannels, kMaxPageChannels);
     query[i].factor = unit * rounded.scale;
     query[i].bias = -run.zero * rounded.sum;
   };
@@ -212,7 +166,7 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
     const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
     const uint8_t* const numbers = page + run.numbers;
     if (!by_position) {
-      alignas(64) float scaled[kMaxChannels];
+      alignas(64) float scaled[kMaxPageChannels];
       for (int i = 0; i < kQueries; ++i) {
         Floats sum = ZeroFloats();
         for (int64_t c = 0; c < n; c += 16) {
@@ -243,7 +197,7 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
         constexpr int k = decltype(quad)::value;
         const Bytes low = KeyLevels<kBits, k>(tile, table), high = KeyLevels<kBits, k + 4>(tile, table);
         Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
-          const int8_t* const x = from + i * kMaxChannels + 4 * k;
+          const int8_t* const x = from + i * kMaxPageChannels + 4 * k;
           sum[0][i].Step(low, x);
           sum[1][i].Step(high, x);
         });
@@ -301,7 +255,7 @@ struct Weights {
     const D4 d4;
     const bool by_position = run.axis == CacheAxis::kPosition;
     constexpr float kGreatest = GreatestWeight(kDigits);
-    const Floats shift[2] = {LoadFloats(kDither.at), LoadFloats(kDither.at + 16)};
+    const Floats shift[2] = {LoadFloats(kPageDither.at), LoadFloats(kPageDither.at + 16)};
     // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
     const Floats magic = SetFloats(0x1.8p23f);
     Floats sum[kQueries];
@@ -333,7 +287,7 @@ struct Weights {
       const auto magnitude = MaxOfEach(most);
       hn::Store(hn::Mul(magnitude, hn::Set(d4, unit / kGreatest)), d4, factor[j]);
       alignas(16) float inverse[4];
-      hn::Store(hn::IfThenElseZero(hn::Gt(magnitude, hn::Set(d4, kLeast)),
+      hn::Store(hn::IfThenElseZero(hn::Gt(magnitude, hn::Set(d4, kLeastMagnitude)),
                                    hn::Div(hn::Set(d4, kGreatest), magnitude)),
                 d4, inverse);
       Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
@@ -488,7 +442,7 @@ HWY_INLINE void ForGroups(const PageRun& run, int queries, const F& f) {
 template <class Dot>
 void ScoresWith(std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
                 float scale, float* s, int64_t s_stride) {
-  alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  alignas(64) uint8_t unpacked[kMaxPageChannels * kCachePage];
   int64_t tiles = 0;
   for (const PageRun& run : runs) tiles += run.channels / kTileChannels;
   Ahead ahead(pages.ahead, tiles * pages.count);
@@ -503,7 +457,7 @@ void ScoresWith(std::span<const PageRun> runs, const Pages& pages, const float* 
 template <class Dot>
 void SumsWith(std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
               int queries, float* y, int64_t y_stride) {
-  alignas(64) uint8_t unpacked[kMaxChannels * kCachePage];
+  alignas(64) uint8_t unpacked[kMaxPageChannels * kCachePage];
   int64_t groups = 0;
   for (const PageRun& run : runs) {
     const int channels = TilesTogether(run.bits) * kTileChannels;
@@ -541,101 +495,15 @@ void SumsOf(bool byte_dot, std::span<const PageRun> runs, const Pages& pages, co
 #endif
 }
 
-#else  // plain C++: the definition
-
-// Codes and numbers of a page.
-struct PlainPage {
-  uint8_t code[kMaxChannels * kCachePage];  // (channels, 32)
-  float a[kMaxChannels], m[kMaxChannels];   // by position or by channel
-
-  PlainPage(const PageRun& run, const uint8_t* page, PageSide side) {
-    uint8_t unpacked[kMaxChannels * kCachePage];
-    UnpackTiles(TilesOf(run, page, unpacked), run.channels, run.bits, side, code);
-    const int count = run.axis == CacheAxis::kPosition ? kCachePage : run.channels;
-    for (int i = 0; i < count; ++i) {
-      uint16_t half[2] = {};
-      std::memcpy(half, page + run.numbers + 2 * i, 2);
-      if (run.minimum) std::memcpy(half + 1, page + run.numbers + 2 * (count + i), 2);
-      a[i] = F16ToFloat(half[0]);
-      m[i] = F16ToFloat(half[1]);
-    }
-  }
-  int level(const PageRun& run, int i) const { return run.bits == 8 ? code[i] : run.level[code[i]]; }
-};
+#else
 
 void ScoresOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* const* q, int queries,
               float scale, float* s, int64_t s_stride) {
-  for (const PageRun& run : runs) {
-    const bool by_position = run.axis == CacheAxis::kPosition;
-    const float greatest = GreatestQuery(run.digits);
-    for (int64_t j = 0; j < pages.count; ++j) {
-      const PlainPage page(run, pages.data + static_cast<size_t>(j) * pages.stride, PageSide::kKeys);
-      for (int i = 0; i < queries; ++i) {
-        float x[kMaxChannels], magnitude = 0, extra = 0;
-        int32_t r[kMaxChannels], sum_r = 0;
-        for (int c = 0; c < run.channels; ++c) {
-          const float v = q[i][run.begin + c];
-          x[c] = by_position ? v : v * page.a[c];
-          magnitude = std::max(magnitude, std::abs(x[c]));
-          extra += by_position ? v : v * page.m[c];
-        }
-        const float inverse = magnitude > kLeast ? greatest / magnitude : 0;
-        for (int c = 0; c < run.channels; ++c) {
-          r[c] = static_cast<int32_t>(std::nearbyint(x[c] * inverse));
-          sum_r += r[c];
-        }
-        const float factor = run.unit * scale * (magnitude / greatest);
-        for (int t = 0; t < kCachePage; ++t) {
-          int64_t sum = 0;
-          for (int c = 0; c < run.channels; ++c) sum += int64_t{r[c]} * page.level(run, c * kCachePage + t);
-          const auto total = static_cast<float>(sum - int64_t{run.zero} * sum_r);
-          float& to = s[i * s_stride + j * kCachePage + t];
-          to += total * factor * (by_position ? page.a[t] : 1);
-          if (run.minimum) to += scale * extra * (by_position ? page.m[t] : 1);
-        }
-      }
-    }
-  }
+  PlainPageScores(runs, pages, q, queries, scale, s, s_stride);
 }
-
 void SumsOf(bool, std::span<const PageRun> runs, const Pages& pages, const float* p, int64_t p_stride,
             int queries, float* y, int64_t y_stride) {
-  for (const PageRun& run : runs) {
-    const SignedLevels levels(run);
-    const bool by_position = run.axis == CacheAxis::kPosition;
-    const float greatest = GreatestWeight(run.digits);
-    for (int64_t j = 0; j < pages.count; ++j) {
-      const PlainPage page(run, pages.data + static_cast<size_t>(j) * pages.stride, PageSide::kValues);
-      for (int i = 0; i < queries; ++i) {
-        const float* const weights = p + i * p_stride + j * kCachePage;
-        float w[kCachePage], magnitude = 0, extra = 0;
-        int32_t r[kCachePage];
-        for (int t = 0; t < kCachePage; ++t) {
-          w[t] = by_position ? weights[t] * page.a[t] : weights[t];
-          magnitude = std::max(magnitude, w[t]);
-          extra += by_position ? weights[t] * page.m[t] : weights[t];
-        }
-        const float inverse = magnitude > kLeast ? greatest / magnitude : 0;
-        for (int t = 0; t < kCachePage; ++t) {
-          const float up = w[t] * inverse + kDither.at[t];
-          r[t] = static_cast<int32_t>(std::nearbyint(up));
-        }
-        const float factor = magnitude * (run.unit / greatest);
-        for (int c = 0; c < run.channels; ++c) {
-          int32_t sum = 0;
-          for (int t = 0; t < kCachePage; ++t) {
-            const int code = page.code[c * kCachePage + t];
-            const int level =
-                run.bits == 8 ? code - levels.table[0] : static_cast<int8_t>(levels.table[code]);
-            sum += r[t] * level;
-          }
-          float& to = y[i * y_stride + run.begin + c];
-          to += static_cast<float>(sum) * factor * (by_position ? 1 : page.a[c]);
-          if (run.minimum) to += extra * (by_position ? 1 : page.m[c]);
-        }
-      }
-    }
-  }
+  PlainPageSums(runs, pages, p, p_stride, queries, y, y_stride);
 }
 
 #endif  // LOWBIT_VECTOR_TARGET
@@ -656,7 +524,7 @@ void CheckRuns(std::span<const PageRun> runs, int queries) {
   for (const PageRun& run : runs) {
     const int digits = run.bits == 8 ? 2 : run.bits == 4 ? std::clamp(run.digits, 1, 2) : 1;
     const bool bits = ((run.bits >= 1 && run.bits <= 4) || run.bits == 8) && run.digits == digits;
-    if (run.channels < 1 || run.channels > kMaxChannels || run.channels % kTileChannels != 0 || !bits)
+    if (run.channels < 1 || run.channels > kMaxPageChannels || run.channels % kTileChannels != 0 || !bits)
       Fail("cache page: no kernel for a run of {} channels of {} bits and {} digits", run.channels, run.bits,
            run.digits);
   }
