@@ -36,45 +36,123 @@ using D4 = hn::CappedTag<float, 4>;
 // Queries, or the digits of their integers, that are multiplied together: as many sums as registers hold.
 constexpr int kMaxTogether = HWY_TARGET == HWY_AVX3 ? 4 : 2;
 
-HWY_INLINE void StoreDigits(hn::Vec<DI> r, int digits, int8_t* to, int64_t stride) {
-  const D8 d8;
-  if (digits == 1) {
-    hn::StoreU(hn::DemoteTo(d8, r), d8, to);
-    return;
-  }
-  const auto high = hn::ShiftRight<7>(hn::Add(r, hn::Set(DI(), 64)));
-  hn::StoreU(hn::DemoteTo(d8, high), d8, to);
-  hn::StoreU(hn::DemoteTo(d8, hn::Sub(r, hn::ShiftLeft<7>(high))), d8, to + stride);
+// What runs through the lanes of up to four panels, a tree for each: lane i + lane i + 8, + 4, + 2, + 1. The
+// same order whatever the register width.
+template <int kCount>
+HWY_INLINE hn::Vec<D4> SumOfEach(const Floats* f) {
+  const D4 d4;
+  hn::Vec<D4> four[4] = {hn::Zero(d4), hn::Zero(d4), hn::Zero(d4), hn::Zero(d4)};
+  Unroll<0, kCount>([&](auto i) LOWBIT_STEP {
+    alignas(64) float lane[16];
+    StoreFloats(f[i], lane);
+    const auto at = [&](int j) LOWBIT_STEP { return hn::Load(d4, lane + 4 * j); };
+    four[i] = hn::Add(hn::Add(at(0), at(2)), hn::Add(at(1), at(3)));
+  });
+  const auto pairs = [&](hn::Vec<D4> a, hn::Vec<D4> b) LOWBIT_STEP {
+    return hn::Add(hn::InterleaveLower(d4, a, b), hn::InterleaveUpper(d4, a, b));
+  };
+  return pairs(pairs(four[0], four[2]), pairs(four[1], four[3]));
 }
 
-// r of n entries of q, a digit every `stride`; returns s and sum_c r_c.
-struct Rounded {
-  float scale;
-  int32_t sum;
-};
-HWY_INLINE Rounded RoundQuery(const float* q, int n, int digits, int8_t* r, int64_t stride) {
+// The greatest lanes of four vectors.
+HWY_INLINE hn::Vec<D4> MaxOfEach(const hn::Vec<DF>* v) {
   const DF d;
-  auto most = hn::Zero(d);
-  for (int c = 0; c < n; c += kLanes) most = hn::Max(most, hn::Abs(hn::LoadU(d, q + c)));
-  const float magnitude = hn::GetLane(hn::MaxOfLanes(d, most)), greatest = GreatestQuery(digits);
-  const auto inverse = hn::Set(d, magnitude > kLeastMagnitude ? greatest / magnitude : 0.0f);
-  auto sum = hn::Zero(DI());
-  for (int c = 0; c < n; c += kLanes) {
-    const auto v = hn::NearestInt(hn::Mul(hn::LoadU(d, q + c), inverse));
-    sum = hn::Add(sum, v);
-    StoreDigits(v, digits, r + c, stride);
-  }
-  return {magnitude / greatest, hn::GetLane(hn::SumOfLanes(DI(), sum))};
+  const D4 d4;
+  const auto first = hn::Max(hn::InterleaveLower(d, v[0], v[2]), hn::InterleaveUpper(d, v[0], v[2]));
+  const auto second = hn::Max(hn::InterleaveLower(d, v[1], v[3]), hn::InterleaveUpper(d, v[1], v[3]));
+  alignas(64) float block[16];
+  hn::Store(hn::Max(hn::InterleaveLower(d, first, second), hn::InterleaveUpper(d, first, second)), d, block);
+  auto most = hn::Load(d4, block);
+  for (int i = 4; i < kLanes; i += 4) most = hn::Max(most, hn::Load(d4, block + i));
+  return most;
 }
 
-// Sixteen running sums, whatever the register width: the same order on every target.
-HWY_INLINE float SumOf(const Floats& f) {
-  alignas(64) float lane[16];
-  StoreFloats(f, lane);
-  for (int n = 8; n > 0; n /= 2) {
-    for (int i = 0; i < n; ++i) lane[i] += lane[i + n];
+// Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
+constexpr float kRounding = 0x1.8p23f;
+constexpr int32_t kRoundingBits = 0x4B400000;
+HWY_INLINE Ints BitsOf(const Floats& f) {
+  return OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::BitCast(DI(), f.v[k]); });
+}
+
+// The low bytes of 16 integers.
+HWY_INLINE void StoreLowBytes(const Ints& v, void* to) {
+#if HWY_TARGET == HWY_AVX3
+  _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v.v[0].raw));
+#else
+  const hn::Rebind<uint8_t, DI> d8;
+  EachPart([&](auto k) LOWBIT_STEP {
+    hn::StoreU(hn::DemoteTo(d8, hn::And(v.v[k], hn::Set(DI(), 255))), d8,
+               static_cast<uint8_t*>(to) + kLanes * k);
+  });
+#endif
+}
+
+// What up to four queries bring to a page: s_t = factor a_t (bias + sum_c r_c level) + extra m_t.
+struct KeyQueries {
+  alignas(16) float factor[4], extra[4];
+  int32_t bias[4];
+};
+
+// The integers r of kQueries queries, a digit every kMaxPageChannels; `numbers` of the page where channels
+// have an a and an m of their own, else null.
+template <int kDigits, int kQueries>
+HWY_INLINE void RoundQueries(const PageRun& run, const uint8_t* numbers, const float* const* q, float scale,
+                             int8_t* r, KeyQueries& out) {
+  const D4 d4;
+  const int n = run.channels;
+  alignas(64) float a[kMaxPageChannels];
+  hn::Vec<DF> most[4] = {hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF())};
+  Floats extra[kQueries];
+  Unroll<0, kQueries>([&](auto i) LOWBIT_STEP { extra[i] = ZeroFloats(); });
+  for (int c = 0; c < n; c += 16) {
+    const Floats each = numbers != nullptr ? LoadF16(numbers + 2 * c) : SetFloats(1);
+    StoreFloats(each, a + c);
+    Floats x[kQueries];
+    Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+      x[i] = LoadFloats(q[i] + run.begin + c);
+      const Floats y = Mul(x[i], each);
+      EachPart([&](auto k) LOWBIT_STEP { most[i] = hn::Max(most[i], hn::Abs(y.v[k])); });
+    });
+    if (run.minimum) {
+      const Floats m = numbers != nullptr ? LoadF16(numbers + 2 * (n + c)) : SetFloats(1);
+      Unroll<0, kQueries>([&](auto i) LOWBIT_STEP { extra[i] = MulAdd(x[i], m, extra[i]); });
+    }
   }
-  return lane[0];
+  constexpr float kGreatest = GreatestQuery(kDigits);
+  const auto magnitude = MaxOfEach(most);
+  hn::Store(hn::Mul(magnitude, hn::Set(d4, run.unit * scale / kGreatest)), d4, out.factor);
+  alignas(16) float inverse[4];
+  hn::Store(hn::IfThenElseZero(hn::Gt(magnitude, hn::Set(d4, kLeastMagnitude)),
+                               hn::Div(hn::Set(d4, kGreatest), magnitude)),
+            d4, inverse);
+  if (run.minimum) hn::Store(hn::Mul(SumOfEach<kQueries>(extra), hn::Set(d4, scale)), d4, out.extra);
+  const Floats rounding = SetFloats(kRounding);
+  Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+    const Floats times = SetFloats(inverse[i]);
+    int8_t* const to = r + i * kDigits * kMaxPageChannels;
+    Ints sum = ZeroInts();
+    for (int c = 0; c < n; c += 16) {
+      const Floats x = Mul(LoadFloats(q[i] + run.begin + c), LoadFloats(a + c));
+      const Ints v = BitsOf(Add(Mul(x, times), rounding));
+      sum = AddInts(sum, v);
+      if constexpr (kDigits == 1) {
+        StoreLowBytes(v, to + c);
+      } else {
+        const Ints high = ShiftInts<7>(AddInts(v, SetInts(64)));
+        StoreLowBytes(high, to + c);
+        StoreLowBytes(
+            OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::Sub(v.v[k], hn::ShiftLeft<7>(high.v[k])); }),
+            to + kMaxPageChannels + c);
+      }
+    }
+    out.bias[i] = 0;
+    if (run.zero != 0) {
+      auto all = sum.v[0];
+      for (int k = 1; k < kParts; ++k) all = hn::Add(all, sum.v[k]);
+      const auto total = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(DI(), all)));
+      out.bias[i] = -run.zero * static_cast<int32_t>(total - static_cast<uint32_t>(n) * kRoundingBits);
+    }
+  });
 }
 
 // Levels of quad q: keys unsigned, values less what makes them signed.
@@ -131,12 +209,6 @@ class Ahead {
   bool small_;
 };
 
-// What a query brings to a page: its integers, and s_t = factor a_t (bias + sum) + extra m_t.
-struct KeyQuery {
-  float factor, extra;
-  int32_t bias;
-};
-
 template <class Dot, int kBits, int kDigits, int kQueries>
 HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* const* q, float scale, float* s,
                          int64_t s_stride, Ahead* ahead, uint8_t* unpacked) {
@@ -144,45 +216,19 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
   using Sum = KeySum<Dot, kBits == 8>;
   const int64_t n = run.channels;
   alignas(64) int8_t r[kRows * kMaxPageChannels];
-  KeyQuery query[kQueries];
+  KeyQueries query;
   const bool by_position = run.axis == CacheAxis::kPosition;
-  const float unit = run.unit * scale;
-  const auto round = [&](int i, const float* x) HWY_ATTR {
-    const Rounded rounded =
-        RoundQuery(x, run.channels, kDigits, r + i * kDigits * kMaxPageChannels, kMaxPageChannels);
-    query[i].factor = unit * rounded.scale;
-    query[i].bias = -run.zero * rounded.sum;
-  };
-  if (by_position) {
-    for (int i = 0; i < kQueries; ++i) {
-      round(i, q[i] + run.begin);
-      Floats sum = ZeroFloats();
-      for (int64_t c = 0; run.minimum && c < n; c += 16) sum = Add(sum, LoadFloats(q[i] + run.begin + c));
-      query[i].extra = scale * SumOf(sum);
-    }
-  }
+  if (by_position) RoundQueries<kDigits, kQueries>(run, nullptr, q, scale, r, query);
   const auto table = hn::LoadDup128(DB(), run.level.data());
   for (int64_t j = 0; j < pages.count; ++j) {
     const uint8_t* const page = pages.data + static_cast<size_t>(j) * pages.stride;
     const uint8_t* const numbers = page + run.numbers;
-    if (!by_position) {
-      alignas(64) float scaled[kMaxPageChannels];
-      for (int i = 0; i < kQueries; ++i) {
-        Floats sum = ZeroFloats();
-        for (int64_t c = 0; c < n; c += 16) {
-          const Floats x = LoadFloats(q[i] + run.begin + c);
-          StoreFloats(Mul(x, LoadF16(numbers + 2 * c)), scaled + c);
-          if (run.minimum) sum = MulAdd(x, LoadF16(numbers + 2 * (n + c)), sum);
-        }
-        round(i, scaled);
-        query[i].extra = scale * SumOf(sum);
-      }
-    }
+    if (!by_position) RoundQueries<kDigits, kQueries>(run, numbers, q, scale, r, query);
     const uint8_t* tiles = TilesOf(run, page, unpacked);
     Sum sum[2][kRows];
     Unroll<0, kRows>([&](auto i) LOWBIT_STEP {
       constexpr bool kLast = i % kDigits == kDigits - 1;
-      const Ints bias = kLast ? SetInts(query[i / kDigits].bias) : ZeroInts();
+      const Ints bias = kLast ? SetInts(query.bias[i / kDigits]) : ZeroInts();
       sum[0][i].Start(bias);
       sum[1][i].Start(bias);
     });
@@ -209,37 +255,12 @@ HWY_NOINLINE void Scores(const PageRun& run, const Pages& pages, const float* co
       Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
         float* const to = s + i * s_stride + j * kCachePage + 16 * half;
         const Floats total = Joined<kDigits>(sum[half] + i * kDigits);
-        Floats y = MulAdd(Mul(total, SetFloats(query[i].factor)), a, LoadFloats(to));
-        if (run.minimum) y = MulAdd(m, SetFloats(query[i].extra), y);
+        Floats y = MulAdd(Mul(total, SetFloats(query.factor[i])), a, LoadFloats(to));
+        if (run.minimum) y = MulAdd(m, SetFloats(query.extra[i]), y);
         StoreFloats(y, to);
       });
     });
   }
-}
-
-// The greatest lanes of four vectors.
-HWY_INLINE hn::Vec<D4> MaxOfEach(const hn::Vec<DF>* v) {
-  const DF d;
-  const D4 d4;
-  const auto first = hn::Max(hn::InterleaveLower(d, v[0], v[2]), hn::InterleaveUpper(d, v[0], v[2]));
-  const auto second = hn::Max(hn::InterleaveLower(d, v[1], v[3]), hn::InterleaveUpper(d, v[1], v[3]));
-  alignas(64) float block[16];
-  hn::Store(hn::Max(hn::InterleaveLower(d, first, second), hn::InterleaveUpper(d, first, second)), d, block);
-  auto most = hn::Load(d4, block);
-  for (int i = 4; i < kLanes; i += 4) most = hn::Max(most, hn::Load(d4, block + i));
-  return most;
-}
-
-// The low bytes of 16 integers.
-HWY_INLINE void StoreLowBytes(const Ints& v, uint8_t* to) {
-#if HWY_TARGET == HWY_AVX3
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v.v[0].raw));
-#else
-  const hn::Rebind<uint8_t, DI> d8;
-  EachPart([&](auto k) LOWBIT_STEP {
-    hn::StoreU(hn::DemoteTo(d8, hn::And(v.v[k], hn::Set(DI(), 255))), d8, to + kLanes * k);
-  });
-#endif
 }
 
 // The weights of up to four queries: the integers of all pages, a digit every kPositions, and
@@ -248,7 +269,7 @@ template <int kQueries, int kDigits>
 struct Weights {
   alignas(64) int8_t r[kQueries][kDigits][kPositions];
   alignas(64) float factor[kMaxPages][4], extra[kMaxPages][4];
-  float minima[kQueries];  // sum_t p_t m_t over all pages where m is the position's
+  alignas(16) float minima[4];  // sum_t p_t m_t over all pages where m is the position's
 
   HWY_INLINE void Round(const PageRun& run, const Pages& pages, const float* p, int64_t p_stride,
                         float unit) {
@@ -256,8 +277,7 @@ struct Weights {
     const bool by_position = run.axis == CacheAxis::kPosition;
     constexpr float kGreatest = GreatestWeight(kDigits);
     const Floats shift[2] = {LoadFloats(kPageDither.at), LoadFloats(kPageDither.at + 16)};
-    // Adding 1.5 2^23 rounds to nearest even; the integer is in the low bits.
-    const Floats magic = SetFloats(0x1.8p23f);
+    const Floats rounding = SetFloats(kRounding);
     Floats sum[kQueries];
     for (int i = 0; i < kQueries; ++i) sum[i] = ZeroFloats();
     for (int64_t j = 0; j < pages.count; ++j) {
@@ -266,15 +286,14 @@ struct Weights {
                            by_position ? LoadF16(numbers + 32) : SetFloats(1)};
       const float* const from = p + j * kCachePage;
       if (run.minimum) {
-        for (int i = 0; i < kQueries; ++i) {
-          const Floats w[2] = {LoadFloats(from + i * p_stride), LoadFloats(from + i * p_stride + 16)};
-          if (by_position) {
-            sum[i] = MulAdd(w[0], LoadF16(numbers + 64), sum[i]);
-            sum[i] = MulAdd(w[1], LoadF16(numbers + 96), sum[i]);
-          } else {
-            extra[j][i] = SumOf(Add(w[0], w[1]));
-          }
-        }
+        const Floats m[2] = {by_position ? LoadF16(numbers + 64) : SetFloats(1),
+                             by_position ? LoadF16(numbers + 96) : SetFloats(1)};
+        if (!by_position) Unroll<0, kQueries>([&](auto i) LOWBIT_STEP { sum[i] = ZeroFloats(); });
+        Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
+          sum[i] = MulAdd(LoadFloats(from + i * p_stride), m[0], sum[i]);
+          sum[i] = MulAdd(LoadFloats(from + i * p_stride + 16), m[1], sum[i]);
+        });
+        if (!by_position) hn::Store(SumOfEach<kQueries>(sum), d4, extra[j]);
       }
       Floats w[kQueries][2];
       hn::Vec<DF> most[4] = {hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF()), hn::Zero(DF())};
@@ -293,9 +312,8 @@ struct Weights {
       Unroll<0, kQueries>([&](auto i) LOWBIT_STEP {
         const Floats times = SetFloats(inverse[i]);
         Unroll<0, 2>([&](auto half) LOWBIT_STEP {
-          const Floats up = Add(Add(Mul(w[i][half], times), shift[half]), magic);
-          const Ints v = OfParts<Ints>([&](auto k) LOWBIT_STEP { return hn::BitCast(DI(), up.v[k]); });
-          auto* const to = reinterpret_cast<uint8_t*>(r[i][0]) + j * kCachePage + 16 * half;
+          const Ints v = BitsOf(Add(Add(Mul(w[i][half], times), shift[half]), rounding));
+          int8_t* const to = r[i][0] + j * kCachePage + 16 * half;
           if constexpr (kDigits == 1) {
             StoreLowBytes(v, to);
           } else {
@@ -309,7 +327,7 @@ struct Weights {
         });
       });
     }
-    for (int i = 0; i < kQueries; ++i) minima[i] = run.minimum && by_position ? SumOf(sum[i]) : 0;
+    hn::Store(SumOfEach<kQueries>(sum), d4, minima);
   }
 };
 
