@@ -452,6 +452,7 @@ HWY_INLINE void ForGroups(const PageRun& run, int queries, const F& f) {
       if (run.digits == 1) return groups(std::integral_constant<int, 4>(), one);
       return groups(std::integral_constant<int, 4>(), two);
     default:
+      if (run.digits == 1) return groups(std::integral_constant<int, 8>(), one);
       return groups(std::integral_constant<int, 8>(), two);
   }
 }
@@ -540,7 +541,7 @@ namespace {
 
 void CheckRuns(std::span<const PageRun> runs, int queries) {
   for (const PageRun& run : runs) {
-    const int digits = run.bits == 8 ? 2 : run.bits == 4 ? std::clamp(run.digits, 1, 2) : 1;
+    const int digits = run.bits >= 4 ? std::clamp(run.digits, 1, 2) : 1;
     const bool bits = ((run.bits >= 1 && run.bits <= 4) || run.bits == 8) && run.digits == digits;
     if (run.channels < 1 || run.channels > kMaxPageChannels || run.channels % kTileChannels != 0 || !bits)
       Fail("cache page: no kernel for a run of {} channels of {} bits and {} digits", run.channels, run.bits,

@@ -48,7 +48,7 @@ struct PageRun {
   bool ternary = false;         // five codes a byte; bits = 8
   CacheAxis axis = CacheAxis::kPosition;
   bool minimum = false;             // there is an m, after all a
-  int digits = 1;                   // of r: 1, or 2 with bits >= 4
+  int digits = 1;                   // of r: 1, or 2 with 4 or 8 bits
   size_t numbers = 0, codes = 0;    // offsets in the page
   float unit = 1;                   // u
   int zero = 0;                     // z

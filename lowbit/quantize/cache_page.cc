@@ -92,10 +92,10 @@ PageRun ProductOf(ChannelRun& spec, PageSide side) {
       run.bits = 8;
       break;
   }
-  // A second digit where the first one's rounding is not small beside the code's own error: eight bits, and
+  // A second digit where the rounding of one is not small beside the code's own error: true eight bits, and
   // four of keys whose scales differ between channels, so that most products are far below the largest.
   const bool fine = run.bits == 4 && side == PageSide::kKeys && spec.axis == CacheAxis::kChannel;
-  run.digits = run.bits == 8 || fine ? 2 : 1;
+  run.digits = (run.bits == 8 && !run.ternary) || fine ? 2 : 1;
   return run;
 }
 

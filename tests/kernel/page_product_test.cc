@@ -107,11 +107,11 @@ PageRun Range(int channels, int bits, CacheAxis axis, int digits = 1) {
   run.zero = 0;
   return run;
 }
-PageRun Bytes(int channels, CacheAxis axis) {
-  return {.channels = channels, .bits = 8, .axis = axis, .digits = 2, .zero = 128};
+PageRun Bytes(int channels, CacheAxis axis, int digits = 2) {
+  return {.channels = channels, .bits = 8, .axis = axis, .digits = digits, .zero = 128};
 }
 PageRun Ternary(int channels, CacheAxis axis) {
-  return {.channels = channels, .bits = 8, .ternary = true, .axis = axis, .digits = 2, .zero = 1};
+  return {.channels = channels, .bits = 8, .ternary = true, .axis = axis, .digits = 1, .zero = 1};
 }
 
 std::vector<std::vector<PageRun>> Layouts() {
@@ -128,6 +128,7 @@ std::vector<std::vector<PageRun>> Layouts() {
           {Range(32, 2, kC), Levels(96, 1, kC)},
           {Bytes(128, kP)},
           {Bytes(16, kC)},
+          {Bytes(48, kP, 1)},
           {Ternary(80, kC)},
           {Bytes(512, kP)}};
 }
