@@ -6,7 +6,6 @@
 
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
-#include "lowbit/base/float16.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/attention.cc"
@@ -314,24 +313,6 @@ HWY_EXPORT(SumsOfFloats);
 
 namespace {
 
-template <typename T, typename Convert>
-void Append(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k,
-            const float* v, int64_t rows, Convert convert) {
-  const int64_t n = shape.head_size, width = shape.kv_heads * n;
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t p = position + r;
-    for (int64_t h = 0; h < shape.kv_heads; ++h) {
-      T* keys = static_cast<T*>(cache.keys) + h * cache.capacity * n + p / kKeyLanes * kKeyLanes * n +
-                p % kKeyLanes;
-      T* values = static_cast<T*>(cache.values) + (h * cache.capacity + p) * n;
-      for (int64_t c = 0; c < n; ++c) {
-        keys[c * kKeyLanes] = convert(k[r * width + h * n + c]);
-        values[c] = convert(v[r * width + h * n + c]);
-      }
-    }
-  }
-}
-
 // Running combination of chunks: y and sum are relative to `maximum`.
 struct Running {
   float maximum = -std::numeric_limits<float>::infinity(), sum = 0;
@@ -451,18 +432,6 @@ void PackedChunks(const AttentionShape& shape, const PackedPositions& packed, co
 }
 
 }  // namespace
-
-void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k,
-                   const float* v, int64_t rows) {
-  if (position + rows > cache.capacity) {
-    Fail("the key/value cache holds {} positions, {} are needed", cache.capacity, position + rows);
-  }
-  if (cache.type == CacheType::kF16) {
-    Append<uint16_t>(shape, cache, position, k, v, rows, FloatToF16);
-  } else {
-    Append<float>(shape, cache, position, k, v, rows, [](float x) { return x; });
-  }
-}
 
 void KeyScores(const float* keys, int64_t head_size, int64_t n, const float* const* q, int queries,
                float scale, float* s) {

@@ -60,11 +60,6 @@ struct AttentionShape {
   int64_t window = 0;  // 0: all earlier positions
 };
 
-// Stores `rows` keys and values (rows, kv_heads * head_size) at positions [position, position + rows) of the
-// storage.
-void AppendToCache(const AttentionShape& shape, const CacheView& cache, int64_t position, const float* k,
-                   const float* v, int64_t rows);
-
 // y (rows, heads * head_size) for queries at positions [position, position + rows) of the sequence, whose
 // keys are in the cache's storage (not its packed part). head_size must be a multiple of 8 and at most 512. A
 // packed chunk is given once to the queries of up to 16 rows and all heads that share it.

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "lowbit/base/error.h"
-#include "lowbit/base/float16.h"
+#include "lowbit/kernel/cache_storage.h"
 
 namespace lowbit {
 namespace {
@@ -16,11 +16,6 @@ int64_t RoundUp(int64_t n, int64_t to) {
 
 size_t BytesOf(CacheType type) {
   return type == CacheType::kF16 ? 2 : 4;
-}
-
-float Load(CacheType type, const uint8_t* data, int64_t index) {
-  if (type == CacheType::kF32) return reinterpret_cast<const float*>(data)[index];
-  return F16ToFloat(reinterpret_cast<const uint16_t*>(data)[index]);
 }
 
 }  // namespace
@@ -117,7 +112,8 @@ class KvCache::Packed : public PackedPositions {
   }
   void Pack(const CacheSide& side, int64_t kv_head, const float* x, Buffer<uint8_t>& pages) {
     const int64_t size = shape_.head_size;
-    std::vector<float> turned(static_cast<size_t>(kCachePage * size));
+    thread_local std::vector<float> turned;
+    turned.resize(static_cast<size_t>(kCachePage * size));
     for (int64_t t = 0; t < kCachePage; ++t) side.Apply(x + t * size, turned.data() + t * size);
     side.codec().Encode(turned.data(), Page(side, pages, kv_head, count_ / kCachePage));
   }
@@ -271,34 +267,27 @@ void KvCache::PackOldest(Layer& layer, ThreadPool& pool) const {
   const AttentionShape& shape = layer.shape;
   const int64_t n = shape.head_size, plain = layer.filled - layer.packed->count();
   const int64_t pages = (plain - kCacheTail) / kCachePage;
-  // (positions, head_size) of one head of the plain storage.
-  const auto keys_of = [&](int64_t head, int64_t position, int64_t count, float* out) {
-    for (int64_t p = position; p < position + count; ++p) {
-      for (int64_t c = 0; c < n; ++c) {
-        const int64_t at =
-            head * layer.capacity * n + p / kKeyLanes * kKeyLanes * n + c * kKeyLanes + p % kKeyLanes;
-        *out++ = Load(format_.plain, layer.keys.data(), at);
-      }
-    }
-  };
-  const auto values_of = [&](int64_t head, int64_t position, int64_t count, float* out) {
-    const int64_t at = (head * layer.capacity + position) * n;
-    for (int64_t i = 0; i < count * n; ++i) out[i] = Load(format_.plain, layer.values.data(), at + i);
-  };
+  const CacheView view = layer.View(format_.plain);
   if (!layer.packed->chosen()) {
     const auto size = static_cast<size_t>(n);
-    std::vector<float> x(static_cast<size_t>(plain) * size);
-    std::vector<float> low[2], high[2], range[2], magnitude[2];
+    std::vector<float> x[2], low[2], high[2], range[2], magnitude[2];
     for (int side = 0; side < 2; ++side) {
+      x[side].resize(static_cast<size_t>(plain) * size);
       low[side].assign(size, INFINITY);
       high[side].assign(size, -INFINITY);
-      for (int64_t h = 0; h < shape.kv_heads; ++h) {
-        side == 0 ? keys_of(h, 0, plain, x.data()) : values_of(h, 0, plain, x.data());
-        for (size_t i = 0; i < x.size(); ++i) {
-          low[side][i % size] = std::min(low[side][i % size], x[i]);
-          high[side][i % size] = std::max(high[side][i % size], x[i]);
+    }
+    for (int64_t h = 0; h < shape.kv_heads; ++h) {
+      ReadFromCache(shape, view, h, 0, plain, x[0].data(), x[1].data());
+      for (int side = 0; side < 2; ++side) {
+        for (const float* row = x[side].data(); row < x[side].data() + x[side].size(); row += size) {
+          for (size_t c = 0; c < size; ++c) {
+            low[side][c] = std::min(low[side][c], row[c]);
+            high[side][c] = std::max(high[side][c], row[c]);
+          }
         }
       }
+    }
+    for (int side = 0; side < 2; ++side) {
       for (size_t c = 0; c < size; ++c) {
         range[side].push_back(high[side][c] - low[side][c]);
         magnitude[side].push_back(std::max(-low[side][c], high[side][c]));
@@ -308,10 +297,11 @@ void KvCache::PackOldest(Layer& layer, ThreadPool& pool) const {
   }
   for (int64_t page = 0; page < pages; ++page) {
     pool.Run(shape.kv_heads, [&](int64_t h, int) {
-      std::vector<float> k(static_cast<size_t>(kCachePage * n)), v(k.size());
-      keys_of(h, page * kCachePage, kCachePage, k.data());
-      values_of(h, page * kCachePage, kCachePage, v.data());
-      layer.packed->Pack(h, k.data(), v.data());
+      thread_local Buffer<float> rows;
+      rows.Reserve(static_cast<size_t>(2 * kCachePage * n));
+      float *const k = rows.data(), *const v = k + kCachePage * n;
+      ReadFromCache(shape, view, h, page * kCachePage, kCachePage, k, v);
+      layer.packed->Pack(h, k, v);
     });
     layer.packed->Advance();
   }

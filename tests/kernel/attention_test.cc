@@ -7,6 +7,7 @@
 
 #include "lowbit/base/float16.h"
 #include "lowbit/base/random.h"
+#include "lowbit/kernel/cache_storage.h"
 
 namespace lowbit {
 namespace {
