@@ -25,4 +25,7 @@ enum class PageSide : uint8_t { kKeys, kValues };
 void PackTiles(const uint8_t* codes, int channels, int bits, PageSide side, uint8_t* tiles);
 void UnpackTiles(const uint8_t* tiles, int channels, int bits, PageSide side, uint8_t* codes);
 
+// The same tiles from codes (32, channels).
+void PackTilesOfPositions(const uint8_t* codes, int channels, int bits, PageSide side, uint8_t* tiles);
+
 }  // namespace lowbit

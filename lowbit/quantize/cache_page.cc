@@ -9,6 +9,7 @@
 #include "lowbit/format/alphabets.h"
 #include "lowbit/format/trit_packing.h"
 #include "lowbit/kernel/code_packing.h"
+#include "lowbit/kernel/line_extent.h"
 
 namespace lowbit {
 namespace {
@@ -103,27 +104,23 @@ constexpr size_t RoundUp4(size_t n) {
   return (n + 3) / 4 * 4;
 }
 
-// What the values that share a scale say.
-struct Extent {
-  float low = 0, high = 0;
-  double magnitude = 0, square = 0;
-};
-
 struct Numbers {
   float a = 0, m = 0;
 };
 
-Numbers NumbersOf(const ChannelRun& run, const Table& table, const Extent& e, int count, double kept) {
+// `most` and `last` are the table's greatest magnitude and its last level.
+Numbers NumbersOf(const ChannelRun& run, float most, float last, const LineExtent& e, int count,
+                  double kept) {
   Numbers n;
   switch (run.rule) {
     case CacheRule::kNorm:
       n.a = static_cast<float>(std::sqrt(e.square / count));
       break;
     case CacheRule::kAbsMax:
-      n.a = std::max(-e.low, e.high) / table.MaxMagnitude();
+      n.a = std::max(-e.low, e.high) / most;
       break;
     case CacheRule::kRange:
-      n = {(e.high - e.low) / table.level.back(), e.low};
+      n = {(e.high - e.low) / last, e.low};
       break;
     case CacheRule::kSign:
       n.a = static_cast<float>(e.magnitude / count);
@@ -133,6 +130,18 @@ Numbers NumbersOf(const ChannelRun& run, const Table& table, const Extent& e, in
       break;
   }
   return {F16ToFloat(FloatToF16(n.a)), F16ToFloat(FloatToF16(n.m))};
+}
+
+// y (columns, rows) of x (rows, columns), whose rows are `stride` apart: in squares that stay in the
+// first-level cache.
+void TransposeFloats(const float* x, int rows, int columns, int64_t stride, float* y) {
+  constexpr int kSquare = 8;
+  for (int c = 0; c < columns; c += kSquare) {
+    const int end = std::min(columns, c + kSquare);
+    for (int r = 0; r < rows; ++r) {
+      for (int i = c; i < end; ++i) y[i * rows + r] = x[r * stride + i];
+    }
+  }
 }
 
 }  // namespace
@@ -159,7 +168,8 @@ PageCodec::PageCodec(std::vector<ChannelRun> runs, PageSide side) : side_(side) 
             .code_bytes = spec.rule == CacheRule::kTernary ? TritBytes(codes) : PackedBytes(codes, spec.bits),
             .tiles = tiles,
             .table = TableOf(spec),
-            .rounder = TableRounder(TableOf(spec))};
+            .rounder = TableRounder(TableOf(spec)),
+            .most = TableOf(spec).MaxMagnitude()};
     product.begin = run.begin;
     product.numbers = run.scales;
     product.codes = run.codes;
@@ -181,76 +191,92 @@ void PageCodec::Decode(const uint8_t* page, float* x) const {
   for (const Run& run : runs_) DecodeRun(run, page, x + run.begin * kCachePage);
 }
 
+void PageCodec::FailNotFinite(const Run& run, const float* x) const {
+  for (int t = 0; t < kCachePage; ++t) {
+    for (int c = run.begin; c < run.begin + run.spec.channels; ++c) {
+      const float v = x[t * channels_ + c];
+      if (!std::isfinite(v)) Fail("key/value cache: channel {} of position {} is {}", c, t, v);
+    }
+  }
+  Fail("key/value cache: a sum of values is not finite");
+}
+
 void PageCodec::EncodeRun(const Run& run, const float* x, uint8_t* page) const {
   const ChannelRun& spec = run.spec;
   const int n = spec.channels;
-  // Channel by channel.
-  std::vector<float> values(static_cast<size_t>(n) * kCachePage);
-  for (int t = 0; t < kCachePage; ++t) {
-    for (int c = 0; c < n; ++c) {
-      const float v = x[t * channels_ + run.begin + c];
-      if (!std::isfinite(v)) Fail("key/value cache: channel {} of position {} is {}", run.begin + c, t, v);
-      values[static_cast<size_t>(c * kCachePage + t)] = v;
-    }
-  }
   const bool by_position = spec.axis == CacheAxis::kPosition;
-  const int shared = by_position ? kCachePage : n, count = by_position ? n : kCachePage;
-  const int step = by_position ? kCachePage : 1;  // between the values that share numbers
-  std::vector<uint8_t> codes(values.size());
-  std::vector<float> line(static_cast<size_t>(count));
-  std::vector<uint8_t> line_codes(line.size());
-  for (int s = 0; s < shared; ++s) {
-    const int first = by_position ? s : s * kCachePage;
-    Extent e{.low = values[static_cast<size_t>(first)], .high = values[static_cast<size_t>(first)]};
-    for (int i = 0; i < count; ++i) {
-      const float v = line[static_cast<size_t>(i)] = values[static_cast<size_t>(first + i * step)];
-      e.low = std::min(e.low, v);
-      e.high = std::max(e.high, v);
-      e.magnitude += std::abs(v);
-      e.square += double{v} * v;
-    }
+  // Lines of values that share numbers: positions as they are, or channels.
+  const int lines = by_position ? kCachePage : n, count = by_position ? n : kCachePage;
+  thread_local std::vector<float> turned, moved;
+  thread_local std::vector<uint8_t> codes, tiles;
+  codes.resize(static_cast<size_t>(n) * kCachePage);
+  moved.resize(static_cast<size_t>(count));
+  const float* line = x + run.begin;
+  int64_t stride = channels_;
+  if (!by_position) {
+    turned.resize(codes.size());
+    TransposeFloats(line, kCachePage, n, channels_, turned.data());
+    line = turned.data();
+    stride = kCachePage;
+  }
+  uint8_t* to = codes.data();
+  for (int s = 0; s < lines; ++s, line += stride, to += count) {
+    const LineExtent e = ExtentOf(line, count);
+    if (!std::isfinite(e.magnitude)) FailNotFinite(run, x);
     // Ternary codes come first, their scale after them.
     double kept = 0;
     if (spec.rule == CacheRule::kTernary) {
       const auto bound = static_cast<float>(spec.gamma * e.magnitude / count);
       int ones = 0;
       for (int i = 0; i < count; ++i) {
-        const float v = line[static_cast<size_t>(i)];
+        const float v = line[i];
         const bool keep = std::abs(v) > bound;
-        line_codes[static_cast<size_t>(i)] = keep ? (v > 0 ? 2 : 0) : 1;
+        to[i] = static_cast<uint8_t>(1 + (v > bound) - (v < -bound));
         ones += keep;
-        if (keep) kept += std::abs(v);
+        kept += keep ? std::abs(v) : 0;
       }
       if (ones > 0) kept /= ones;
     }
-    const Numbers numbers = NumbersOf(spec, run.table, e, count, kept);
+    const Numbers numbers = NumbersOf(spec, run.most, run.table.level.back(), e, count, kept);
     if (!std::isfinite(numbers.a) || !std::isfinite(numbers.m))
       Fail("key/value cache: values up to {} exceed what an f16 scale holds", std::max(-e.low, e.high));
     if (spec.rule != CacheRule::kTernary) {
-      for (float& v : line) v -= numbers.m;
+      const float* from = line;
+      if (spec.rule == CacheRule::kRange) {
+        for (int i = 0; i < count; ++i) moved[static_cast<size_t>(i)] = line[i] - numbers.m;
+        from = moved.data();
+      }
       if (numbers.a > 0) {
-        run.rounder.Round(line.data(), count, numbers.a, line_codes.data());
+        run.rounder.Round(from, count, numbers.a, to);
       } else {
-        std::fill(line_codes.begin(), line_codes.end(), RoundToCode(run.table, 0.0f));
+        std::fill_n(to, count, RoundToCode(run.table, 0.0f));
       }
     }
-    for (int i = 0; i < count; ++i)
-      codes[static_cast<size_t>(first + i * step)] = line_codes[static_cast<size_t>(i)];
     const uint16_t a = FloatToF16(numbers.a), m = FloatToF16(numbers.m);
     std::memcpy(page + run.scales + 2 * s, &a, 2);
-    if (spec.rule == CacheRule::kRange) std::memcpy(page + run.scales + 2 * (shared + s), &m, 2);
+    if (spec.rule == CacheRule::kRange) std::memcpy(page + run.scales + 2 * (lines + s), &m, 2);
   }
   const std::span<uint8_t> bytes(page + run.codes, run.code_bytes);
-  if (spec.rule == CacheRule::kTernary) {
-    if (run.tiles) {
-      const std::vector<uint8_t> plain = codes;
-      PackTiles(plain.data(), n, 8, side_, codes.data());
+  const auto pack_tiles = by_position ? PackTilesOfPositions : PackTiles;
+  if (run.tiles && spec.rule != CacheRule::kTernary) {
+    pack_tiles(codes.data(), n, spec.bits, side_, bytes.data());
+    return;
+  }
+  tiles.resize(codes.size());
+  if (run.tiles) {
+    pack_tiles(codes.data(), n, 8, side_, tiles.data());
+  } else if (by_position) {
+    for (int t = 0; t < kCachePage; ++t) {
+      for (int c = 0; c < n; ++c)
+        tiles[static_cast<size_t>(c * kCachePage + t)] = codes[static_cast<size_t>(t * n + c)];
     }
-    PackTernary(codes, bytes);
-  } else if (run.tiles) {
-    PackTiles(codes.data(), n, spec.bits, side_, bytes.data());
   } else {
-    PackBits(codes, spec.bits, bytes);
+    tiles = codes;
+  }
+  if (spec.rule == CacheRule::kTernary) {
+    PackTernary(tiles, bytes);
+  } else {
+    PackBits(tiles, spec.bits, bytes);
   }
 }
 

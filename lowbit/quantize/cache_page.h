@@ -13,8 +13,8 @@
 // positions one by one or many at once gives the same bytes.
 //
 // Where the channels of a run are a multiple of 16, its codes lie as kernel/page_product.h wants them and
-// products are computed on them; but for codes of more than 4 bits other than those of kAbsMax in 8. Levels of a
-// law in up to 4 bits are rounded there, before any code is chosen, to u (l - 64) with whole l from 1 to
+// products are computed on them; but for codes of more than 4 bits other than those of kAbsMax in 8. Levels
+// of a law in up to 4 bits are rounded there, before any code is chosen, to u (l - 64) with whole l from 1 to
 // 127 and the best u.
 #pragma once
 
@@ -67,8 +67,10 @@ class PageCodec {
     bool tiles;  // the order of the codes
     Table table;
     TableRounder rounder;
+    float most;  // the table's greatest magnitude
   };
 
+  [[noreturn]] void FailNotFinite(const Run& run, const float* x) const;
   void EncodeRun(const Run& run, const float* x, uint8_t* page) const;
   void DecodeRun(const Run& run, const uint8_t* page, float* x) const;
 

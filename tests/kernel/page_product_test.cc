@@ -310,6 +310,13 @@ TEST(PageTiles, GoBothWays) {
       PackTiles(codes.data(), 48, bits, side, tiles.data());
       UnpackTiles(tiles.data(), 48, bits, side, back.data());
       EXPECT_EQ(codes, back) << bits;
+      std::vector<uint8_t> turned(codes.size()), same(tiles.size());
+      for (int c = 0; c < 48; ++c) {
+        for (int t = 0; t < kCachePage; ++t)
+          turned[static_cast<size_t>(t * 48 + c)] = codes[static_cast<size_t>(c * kCachePage + t)];
+      }
+      PackTilesOfPositions(turned.data(), 48, bits, side, same.data());
+      EXPECT_EQ(tiles, same) << bits;
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/random.h"
 #include "lowbit/format/lloyd_max_levels.h"
+#include "lowbit/kernel/targets.h"
 #include "lowbit/transform/normal.h"
 
 namespace lowbit {
@@ -157,6 +158,43 @@ TEST(CachePage, ConstantAndZeroChannelsComeBack) {
   const std::vector<float> zero(x.size(), 0.0f);
   for (const CacheRule rule : {CacheRule::kAbsMax, CacheRule::kRange, CacheRule::kSign, CacheRule::kTernary})
     EXPECT_EQ(RoundTrip(PageCodec({Whole(2, CacheAxis::kPosition, rule)}), zero), zero);
+}
+
+// What a page holds does not depend on the instructions that packed it; heads of 40 channels have no tiles.
+TEST(CachePage, EveryTargetWritesTheSameBytes) {
+  for (const int channels : {kChannels, 48, 128}) {
+    for (const CacheAxis axis : {CacheAxis::kPosition, CacheAxis::kChannel}) {
+      for (const PageSide side : {PageSide::kKeys, PageSide::kValues}) {
+        std::vector<ChannelRun> runs;
+        for (const CacheRule rule : {CacheRule::kNorm, CacheRule::kAbsMax, CacheRule::kRange,
+                                     CacheRule::kSign, CacheRule::kTernary}) {
+          for (const int bits : {2, 3, 4, 5, 8}) {
+            ChannelRun run{.channels = channels, .bits = bits, .axis = axis, .rule = rule};
+            if (rule == CacheRule::kNorm) run.levels = LloydMaxLevels({LawKind::kGaussian}, bits);
+            runs.push_back(run);
+          }
+        }
+        for (const ChannelRun& run : runs) {
+          const PageCodec codec({run}, side);
+          std::vector<float> x = RandomPage(5, channels);
+          for (int t = 0; t < kCachePage; ++t) {
+            x[static_cast<size_t>(t * channels + 2)] = t % 2 == 0 ? 0.0f : -0.0f;
+            x[static_cast<size_t>(t * channels + 6)] = 1e-30f;
+          }
+          std::fill_n(x.begin() + 7 * channels, channels, 0.0f);
+          std::vector<uint8_t> first;
+          for (const Target target : SupportedTargets()) {
+            SetTarget(target);
+            std::vector<uint8_t> page(codec.bytes());
+            codec.Encode(x.data(), page.data());
+            if (first.empty()) first = page;
+            EXPECT_EQ(page, first) << channels << " " << run.bits << " " << static_cast<int>(run.rule) << " "
+                                   << NameOf(target);
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(CachePage, RefusesWhatIsNotFinite) {
