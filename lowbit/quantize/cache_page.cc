@@ -227,14 +227,16 @@ void PageCodec::EncodeRun(const Run& run, const float* x, uint8_t* page) const {
     double kept = 0;
     if (spec.rule == CacheRule::kTernary) {
       const auto bound = static_cast<float>(spec.gamma * e.magnitude / count);
+      double sums[8] = {};
       int ones = 0;
       for (int i = 0; i < count; ++i) {
         const float v = line[i];
-        const bool keep = std::abs(v) > bound;
-        to[i] = static_cast<uint8_t>(1 + (v > bound) - (v < -bound));
-        ones += keep;
-        kept += keep ? std::abs(v) : 0;
+        const int sign = (v > bound) - (v < -bound);
+        to[i] = static_cast<uint8_t>(1 + sign);
+        ones += sign != 0;
+        sums[i % 8] += static_cast<double>(v) * sign;
       }
+      for (const double sum : sums) kept += sum;
       if (ones > 0) kept /= ones;
     }
     const Numbers numbers = NumbersOf(spec, run.most, run.table.level.back(), e, count, kept);
