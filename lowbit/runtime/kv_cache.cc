@@ -184,23 +184,27 @@ KvCache::Layer& KvCache::At(int node) {
   return *layers_[node];
 }
 
+// Plain storage of `capacity` positions, of which the first `count` are those that were at `from`. Whole runs
+// of kKeyLanes positions move, whatever their last ones hold.
+void KvCache::MovePlain(Layer& layer, int64_t capacity, int64_t from, int64_t count) const {
+  const size_t entry = static_cast<size_t>(layer.shape.head_size) * BytesOf(format_.plain);
+  const auto bytes_of = [&](int64_t positions) { return static_cast<size_t>(positions) * entry; };
+  for (Buffer<uint8_t>* storage : {&layer.keys, &layer.values}) {
+    Buffer<uint8_t> resized;
+    if (capacity != layer.capacity) resized = Buffer<uint8_t>(bytes_of(layer.shape.kv_heads * capacity));
+    uint8_t* const to = capacity != layer.capacity ? resized.data() : storage->data();
+    for (int64_t h = 0; h < layer.shape.kv_heads && count > 0; ++h) {
+      std::memmove(to + bytes_of(h * capacity), storage->data() + bytes_of(h * layer.capacity + from),
+                   bytes_of(RoundUp(count, kKeyLanes)));
+    }
+    if (capacity != layer.capacity) *storage = std::move(resized);
+  }
+  layer.capacity = capacity;
+}
+
 // Plain storage for `positions`; what is stored stays.
 void KvCache::Reserve(Layer& layer, int64_t positions) const {
-  if (positions <= layer.capacity) return;
-  const int64_t capacity = RoundUp(positions, kAttentionChunk);
-  const size_t head = static_cast<size_t>(layer.shape.head_size) * BytesOf(format_.plain);
-  const auto grow = [&](Buffer<uint8_t>& old) {
-    Buffer<uint8_t> bigger(static_cast<size_t>(layer.shape.kv_heads * capacity) * head);
-    for (int64_t h = 0; h < layer.shape.kv_heads && layer.capacity > 0; ++h) {
-      std::memcpy(bigger.data() + static_cast<size_t>(h * capacity) * head,
-                  old.data() + static_cast<size_t>(h * layer.capacity) * head,
-                  static_cast<size_t>(layer.capacity) * head);
-    }
-    old = std::move(bigger);
-  };
-  grow(layer.keys);
-  grow(layer.values);
-  layer.capacity = capacity;
+  if (positions > layer.capacity) MovePlain(layer, RoundUp(positions, kAttentionChunk), 0, layer.capacity);
 }
 
 void KvCache::SetLength(int64_t length) {
@@ -305,16 +309,9 @@ void KvCache::PackOldest(Layer& layer, ThreadPool& pool) const {
     });
     layer.packed->Advance();
   }
-  // What is left moves to the front; whole runs of kKeyLanes positions move, whatever their last ones hold.
-  const size_t entry = static_cast<size_t>(n) * BytesOf(format_.plain);
-  const auto from = static_cast<size_t>(pages * kCachePage);
-  const auto left = static_cast<size_t>(RoundUp(plain - pages * kCachePage, kKeyLanes));
-  for (int64_t h = 0; h < shape.kv_heads; ++h) {
-    for (Buffer<uint8_t>* storage : {&layer.keys, &layer.values}) {
-      uint8_t* const head = storage->data() + static_cast<size_t>(h * layer.capacity) * entry;
-      std::memmove(head, head + from * entry, left * entry);
-    }
-  }
+  // What is left moves to the front. The room of a long prefill is given back, that of another tail stays.
+  const int64_t left = plain - pages * kCachePage;
+  MovePlain(layer, RoundUp(2 * kCacheTail + kCachePage, kAttentionChunk), pages * kCachePage, left);
 }
 
 }  // namespace lowbit

@@ -65,6 +65,7 @@ class KvCache {
   };
 
   Layer& At(int node);
+  void MovePlain(Layer& layer, int64_t capacity, int64_t from, int64_t count) const;
   void Reserve(Layer& layer, int64_t positions) const;
   void PackOldest(Layer& layer, ThreadPool& pool) const;
 
