@@ -8,6 +8,7 @@
 #include <compare>
 #include <limits>
 
+#include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/finite.h"
 #include "lowbit/index/top_k.h"
@@ -18,7 +19,7 @@
 namespace lowbit {
 namespace {
 
-constexpr int64_t kTileRows = 256;       // codes scored at a time: the scores stay in the second cache level
+constexpr int64_t kTileRows = 256;       // codes scored at a time: until queries' limits are looked at again
 constexpr int64_t kGroupQueries = 128;   // queries scored together
 constexpr int64_t kBlockQueries = 1024;  // queries that share the walk over their lists
 constexpr int64_t kUnitRows = 8192;      // the smallest share of a list that is split off for another thread
@@ -237,22 +238,26 @@ class IndexSearch {
     }
     const auto batch =
         model_.codec().PrepareBatch({projected.data(), count, width_}, constant.data(), kind());
-    std::vector<float> scores(static_cast<size_t>(count * kTileRows));
-    std::vector<int32_t> passed(kTileRows);
+    // Room for all, of which little is touched.
+    Buffer<float> scores(static_cast<size_t>(count * kTileRows));
+    Buffer<int32_t> passed(scores.size());
+    std::vector<float> limits(group.size());
+    std::vector<int64_t> hits(group.size());
+    const PassedRows to{count, limits.data(), hits.data(), passed.data(), scores.data()};
     for (const Unit& unit : units) {
       const Segment& segment = segments_[unit.segment];
       segment.CheckCodes(unit.entry);
       pairs_ += count * unit.rows;
       for (int64_t at = 0; at < unit.rows; at += kTileRows) {
         const int64_t rows = std::min(kTileRows, unit.rows - at), first = unit.first + at;
-        batch->Scores(segment.Codes(first), rows, scores.data());
-        for (int64_t r = 0; r < count; ++r) {
-          const float* own = scores.data() + r * rows;
-          TopK& best = found[group[static_cast<size_t>(r)].query];
-          const int64_t hits = SelectAtMost(own, rows, best.limit(), passed.data());
-          for (int64_t h = 0; h < hits; ++h) {
-            const int64_t row = first + passed[static_cast<size_t>(h)];
-            const float distance = own[passed[static_cast<size_t>(h)]];
+        for (size_t r = 0; r < group.size(); ++r) limits[r] = found[group[r].query].limit();
+        batch->ScoresWithin(segment.Codes(first), rows, to);
+        for (size_t r = 0; r < group.size(); ++r) {
+          TopK& best = found[group[r].query];
+          const size_t own = r * static_cast<size_t>(rows);
+          for (size_t h = own; h < own + static_cast<size_t>(hits[r]); ++h) {
+            const int64_t row = first + passed[h];
+            const float distance = scores[h];
             if (distance > best.limit() || segment.Removed(row)) continue;
             const int64_t id = segment.Id(row);
             if (options_.filter != nullptr && !options_.filter->Admits(id)) continue;

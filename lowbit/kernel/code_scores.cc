@@ -1,6 +1,8 @@
 #include "lowbit/kernel/code_scores.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -52,16 +54,77 @@ void Transpose(const uint8_t* levels, int64_t panels, int64_t width, uint8_t* to
   }
 }
 
-// Where a tile's scores go and what they are made from.
+// What a tile's scores are made from.
 struct TileScores {
   const float *factor, *middle, *constant;  // of the first query
   const float *scale, *bias;                // of the first code, padded to whole panels
-  float* scores;                            // of both
-  int64_t n, left;                          // from query to query; codes
+  int64_t query, row;                       // the first ones
+  int64_t left;                             // codes
 };
 
-template <class Dot, int kBits, int kQueries, int kPanels>
-HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t) {
+// Where scores go: all of them,
+struct AllScores {
+  float* scores;  // (count, n)
+  int64_t n;
+
+  template <int kPanels>
+  HWY_INLINE void Take(const Floats* score, int64_t query, int64_t row, int64_t left) const {
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+      const int64_t first = p * kPanelRows, rows = left - first;
+      if (rows <= 0) return;
+      float* to = scores + query * n + row + first;
+      if (rows >= kPanelRows) {
+        StoreFloats(score[p], to);
+      } else {
+        float last[kPanelRows];
+        StoreFloats(score[p], last);
+        std::copy(last, last + rows, to);
+      }
+    });
+  }
+};
+
+// or those within the queries' limits. Few are, so that one branch settles most tiles.
+struct PassedScores {
+  PassedRows to;
+  int64_t n;
+
+  template <int kPanels>
+  HWY_INLINE void Take(const Floats* score, int64_t query, int64_t row, int64_t left) const {
+    const auto limit = hn::Set(DF(), to.limit[query]);
+    auto any = hn::Le(score[0].v[0], limit);
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+      EachPart([&](auto i) LOWBIT_STEP { any = hn::Or(any, hn::Le(score[p].v[i], limit)); });
+    });
+    if (hn::AllFalse(DF(), any)) return;
+    int64_t found = to.found[query];
+    int32_t* rows = to.row + query * n;
+    float* scores = to.score + query * n;
+    float values[kPanels * kPanelRows];
+    uint64_t bits = 0;  // a bit a code
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+      StoreFloats(score[p], values + p * kPanelRows);
+      EachPart([&](auto i) LOWBIT_STEP {
+        uint8_t bytes[8] = {};
+        hn::StoreMaskBits(DF(), hn::Le(score[p].v[i], limit), bytes);
+        uint64_t part;
+        std::memcpy(&part, bytes, sizeof part);
+        bits |= part << (p * kPanelRows + i * kLanes);
+      });
+    });
+    if (left < kPanels * kPanelRows) bits &= (uint64_t{1} << left) - 1;
+    for (; bits != 0; bits &= bits - 1, ++found) {
+      const int at = std::countr_zero(bits);
+      rows[found] = static_cast<int32_t>(row) + at;
+      scores[found] = values[at];
+    }
+    to.found[query] = found;
+  }
+};
+
+template <class Dot, int kBits, int kQueries, int kPanels, class Sink>
+HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t,
+                          const Sink& sink) {
   using Sum = typename Dot::template Sum<kBits, 1>;
   Sum sum[kQueries][kPanels];
   Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
@@ -76,30 +139,21 @@ HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* p
       Unroll<0, kPanels>([&](auto p) LOWBIT_STEP { sum[r][p].template Step<0>(level[p], q); });
     });
   }
-  Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
-    const int64_t first = p * kPanelRows, rows = t.left - first;
-    if (rows <= 0) return;
-    const Floats scale = LoadFloats(t.scale + first), bias = LoadFloats(t.bias + first);
-    Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+  Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
+    Floats score[kPanels];
+    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+      const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
       const Floats value = Sub(ToFloats(sum[r][p].Total()), SetFloats(t.middle[r]));
-      const Floats score =
-          MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
-      float* to = t.scores + r * t.n + first;
-      if (rows >= kPanelRows) {
-        StoreFloats(score, to);
-      } else {
-        float last[kPanelRows];
-        StoreFloats(score, last);
-        std::copy(last, last + rows, to);
-      }
+      score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
     });
+    sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
   });
 }
 
-template <class Dot, int kBits>
+template <class Dot, int kBits, class Sink>
 void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
                  const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
-                 float* scores) {
+                 const Sink& sink) {
   constexpr int64_t kTileRows = kTilePanels * kPanelRows;
   const int64_t width = blocks * kCodeBlock;
   // What is decoded at a time stays in the first cache level.
@@ -121,30 +175,44 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
                           queries.constant + r,
                           own_scale + i,
                           own_bias + i,
-                          scores + r * n + first + i,
-                          n,
+                          r,
+                          first + i,
                           rows - i};
       };
       int64_t r = 0;
       for (; r + kTileQueries <= queries.count; r += kTileQueries)
-        ScoreTile<Dot, kBits, kTileQueries, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+        ScoreTile<Dot, kBits, kTileQueries, kTilePanels>(queries.bytes + r * width, width, tile, of(r), sink);
       for (; r < queries.count; ++r)
-        ScoreTile<Dot, kBits, 1, kTilePanels>(queries.bytes + r * width, width, tile, of(r));
+        ScoreTile<Dot, kBits, 1, kTilePanels>(queries.bytes + r * width, width, tile, of(r), sink);
     }
   }
+}
+
+template <class Sink>
+void ScoreInto(const Sink& sink, bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries,
+               int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n, const float* scale,
+               const float* bias) {
+  const auto score = [&](auto f) { f(alphabet, queries, blocks, packed, stride, n, scale, bias, sink); };
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  if (byte_dot) return score(ScorePanels<HardwareDot, 8, Sink>);
+  return score(alphabet.bits == 8 ? ScorePanels<PairDot, 8, Sink> : ScorePanels<PairDot, 7, Sink>);
+#else
+  (void)byte_dot;
+  score(ScorePanels<PlainDot, 8, Sink>);
+#endif
 }
 
 void ScoreMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
                float* scores) {
-  const auto score = [&](auto f) { f(alphabet, queries, blocks, packed, stride, n, scale, bias, scores); };
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  if (byte_dot) return score(ScorePanels<HardwareDot, 8>);
-  return score(alphabet.bits == 8 ? ScorePanels<PairDot, 8> : ScorePanels<PairDot, 7>);
-#else
-  (void)byte_dot;
-  score(ScorePanels<PlainDot, 8>);
-#endif
+  ScoreInto(AllScores{scores, n}, byte_dot, alphabet, queries, blocks, packed, stride, n, scale, bias);
+}
+
+void SelectMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                const PassedRows& passed) {
+  std::fill(passed.found, passed.found + passed.count, int64_t{0});
+  ScoreInto(PassedScores{passed, n}, byte_dot, alphabet, queries, blocks, packed, stride, n, scale, bias);
 }
 
 #else
@@ -155,6 +223,8 @@ using DI = hn::RebindToSigned<DF>;
 // Never called: the scalar target takes query by query.
 void ScoreMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
                const float*, const float*, float*) {}
+void SelectMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
+                const float*, const float*, const PassedRows&) {}
 
 #endif  // LOWBIT_VECTOR_TARGET
 
@@ -223,13 +293,22 @@ namespace lowbit {
 HWY_EXPORT(Finish);
 HWY_EXPORT(Round);
 HWY_EXPORT(ScoreMany);
+HWY_EXPORT(SelectMany);
+
+namespace {
+
+// A transposition pays from a few queries on.
+bool PaysInPanels(const ByteQueries& queries) {
+  constexpr int64_t kFewQueries = 4;
+  return queries.count >= kFewQueries && CurrentTarget() != Target::kScalar;
+}
+
+}  // namespace
 
 void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
                 float* scores) {
-  // A transposition pays from a few queries on.
-  constexpr int64_t kFewQueries = 4;
-  if (queries.count >= kFewQueries && CurrentTarget() != Target::kScalar) {
+  if (PaysInPanels(queries)) {
     return LOWBIT_KERNEL(ScoreMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
                                     scale, bias, scores);
   }
@@ -240,6 +319,17 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
     (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.constant[r], scale, bias,
      scores + r * n);
   }
+}
+
+void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                 const PassedRows& passed) {
+  if (PaysInPanels(queries)) {
+    return LOWBIT_KERNEL(SelectMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride,
+                                     n, scale, bias, passed);
+  }
+  ScoreCodes(alphabet, queries, blocks, packed, stride, n, scale, bias, passed.score);
+  SelectPassed(n, passed);
 }
 
 float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum) {

@@ -3,12 +3,15 @@
 //   score[r n + i] = factor_r scale_i (sum_ri - middle_r) + bias_i + constant_r,
 //
 // which is a squared distance or a negative inner product for the right factors (quantize/grid_code.h). Each
-// code is decoded once for all queries. A score does not depend on the batch it is computed in.
+// code is decoded once for all queries. A score does not depend on the batch it is computed in. Where only
+// the scores within a limit are wanted they are compared while they are in registers, and no others are
+// stored.
 #pragma once
 
 #include <cstdint>
 
 #include "lowbit/kernel/code_scan.h"
+#include "lowbit/kernel/row_scores.h"
 
 namespace lowbit {
 
@@ -22,6 +25,11 @@ struct ByteQueries {
 void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
                 float* scores);
+
+// Those of the same scores that pass the limits of queries.count queries.
+void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
+                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
+                 const PassedRows& passed);
 
 // bytes[j] = q[j] / step to nearest, step = max |q_j| / 127; *sum is that of the bytes. Returns step, 0 for a
 // query of zeros. Throws nothing: entries that are not finite are the caller's to refuse.

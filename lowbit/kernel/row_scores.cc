@@ -165,6 +165,15 @@ int64_t SelectAtMost(const float* scores, int64_t n, float threshold, int32_t* i
   return LOWBIT_KERNEL(Select)(scores, n, threshold, index);
 }
 
+void SelectPassed(int64_t n, const PassedRows& passed) {
+  for (int64_t r = 0; r < passed.count; ++r) {
+    float* score = passed.score + r * n;
+    int32_t* row = passed.row + r * n;
+    passed.found[r] = SelectAtMost(score, n, passed.limit[r], row);
+    for (int64_t h = 0; h < passed.found[r]; ++h) score[h] = score[row[h]];
+  }
+}
+
 float KthSmallest(const float* values, int64_t n, int64_t k) {
   return LOWBIT_KERNEL(Smallest)(values, n, k);
 }

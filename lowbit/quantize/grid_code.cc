@@ -61,22 +61,37 @@ class GridBatch : public VectorCode::Batch {
   }
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
-    const int64_t stride = code_.bytes();
-    std::vector<float> scale(static_cast<size_t>(n)), bias(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) {
-      const uint8_t* one = codes + i * stride;
-      scale[static_cast<size_t>(i)] = code_.Scale(one);
-      if (kind_ == ScoreKind::kNegativeProduct) continue;
-      const float norm = code_.Norm(one);
-      bias[static_cast<size_t>(i)] = norm * norm;
-    }
-    const ByteQueries queries{static_cast<int64_t>(factor_.size()), bytes_.data(), factor_.data(),
-                              middle_.data(), constant_.data()};
-    ScoreCodes(code_.grid().alphabet, queries, code_.blocks(), codes, stride, n, scale.data(), bias.data(),
-               scores);
+    const Factors of = FactorsOf(codes, n);
+    ScoreCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale.data(),
+               of.bias.data(), scores);
+  }
+  void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const override {
+    const Factors of = FactorsOf(codes, n);
+    SelectCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale.data(),
+                of.bias.data(), passed);
   }
 
  private:
+  struct Factors {
+    std::vector<float> scale, bias;  // (n)
+  };
+  Factors FactorsOf(const uint8_t* codes, int64_t n) const {
+    const int64_t stride = code_.bytes();
+    Factors of{std::vector<float>(static_cast<size_t>(n)), std::vector<float>(static_cast<size_t>(n))};
+    for (int64_t i = 0; i < n; ++i) {
+      const uint8_t* one = codes + i * stride;
+      of.scale[static_cast<size_t>(i)] = code_.Scale(one);
+      if (kind_ == ScoreKind::kNegativeProduct) continue;
+      const float norm = code_.Norm(one);
+      of.bias[static_cast<size_t>(i)] = norm * norm;
+    }
+    return of;
+  }
+  ByteQueries queries() const {
+    return {static_cast<int64_t>(factor_.size()), bytes_.data(), factor_.data(), middle_.data(),
+            constant_.data()};
+  }
+
   const GridCode& code_;
   ScoreKind kind_;
   std::vector<int8_t> bytes_;

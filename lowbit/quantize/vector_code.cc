@@ -103,6 +103,11 @@ std::unique_ptr<VectorCode::Batch> VectorCode::PrepareBatch(MatrixView<const flo
   return std::make_unique<SingleQueries>(*this, projected, constant, kind);
 }
 
+void VectorCode::Batch::ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const {
+  Scores(codes, n, passed.score);
+  SelectPassed(n, passed);
+}
+
 void VectorCode::Query::SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const {
   InnerProducts(codes, n, estimates);
   for (int64_t i = 0; i < n; ++i) {

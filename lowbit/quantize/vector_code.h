@@ -61,6 +61,8 @@ class VectorCode {
     // scores[r n + i] = constant_r - <q_r, x_i>, or constant_r + ||q_r - x_i||^2, as estimates; n codes one
     // after another.
     virtual void Scores(const uint8_t* codes, int64_t n, float* scores) const = 0;
+    // Those of the same scores that pass the queries' limits.
+    virtual void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const;
   };
 
   virtual ~VectorCode() = default;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -94,6 +95,46 @@ TEST(CodeScores, DoNotDependOnTheBatch) {
         for (int64_t i = 0; i < c.n; ++i)
           ASSERT_EQ(one[static_cast<size_t>(i)], all[static_cast<size_t>(r * c.n + i)])
               << NameOf(target) << ' ' << bits;
+      }
+    }
+  }
+  SetTarget(before);
+}
+
+// The same bits as all scores, for every width of a tile, and nothing that a limit leaves out.
+TEST(CodeScores, SelectsWhatPassesTheLimits) {
+  const Target before = CurrentTarget();
+  for (const Target target : SupportedTargets()) {
+    SetTarget(target);
+    for (const int bits : {1, 2, 4, 8}) {
+      for (const auto& [blocks, n, count] :
+           {std::tuple<int64_t, int64_t, int64_t>{4, 1, 5}, {4, 64, 4}, {3, 150, 7}, {4, 300, 2}}) {
+        const Case c(bits, bits < 8, blocks, n, count);
+        std::vector<float> all(static_cast<size_t>(n * count)), score(all.size()), limit;
+        ScoreCodes(c.alphabet, c.queries(), blocks, c.packed.data(), c.stride, n, c.scale.data(),
+                   c.bias.data(), all.data());
+        for (int64_t r = 0; r < count; ++r) {  // none, the least alone, some, all
+          std::vector<float> own(all.begin() + r * n, all.begin() + (r + 1) * n);
+          std::sort(own.begin(), own.end());
+          const float limits[] = {std::nextafter(own[0], -INFINITY), own[0], own[own.size() / 3], INFINITY};
+          limit.push_back(limits[r % 4]);
+        }
+        std::vector<int32_t> row(all.size());
+        std::vector<int64_t> found(limit.size(), -1);
+        SelectCodes(c.alphabet, c.queries(), blocks, c.packed.data(), c.stride, n, c.scale.data(),
+                    c.bias.data(), {count, limit.data(), found.data(), row.data(), score.data()});
+        for (int64_t r = 0; r < count; ++r) {
+          int64_t h = 0;
+          for (int64_t i = 0; i < n; ++i) {
+            const float expected = all[static_cast<size_t>(r * n + i)];
+            if (!(expected <= limit[static_cast<size_t>(r)])) continue;
+            ASSERT_LT(h, found[static_cast<size_t>(r)]) << NameOf(target) << ' ' << bits << ' ' << n;
+            EXPECT_EQ(row[static_cast<size_t>(r * n + h)], i);
+            EXPECT_EQ(score[static_cast<size_t>(r * n + h)], expected);
+            ++h;
+          }
+          EXPECT_EQ(h, found[static_cast<size_t>(r)]) << NameOf(target) << ' ' << bits << ' ' << n;
+        }
       }
     }
   }
