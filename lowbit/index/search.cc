@@ -20,7 +20,7 @@ namespace lowbit {
 namespace {
 
 constexpr int64_t kTileRows = 256;       // codes scored at a time: until queries' limits are looked at again
-constexpr int64_t kGroupQueries = 128;   // queries scored together
+constexpr int64_t kGroupQueries = 512;   // queries scored together: codes are decoded once for them
 constexpr int64_t kBlockQueries = 1024;  // queries that share the walk over their lists
 constexpr int64_t kUnitRows = 8192;      // the smallest share of a list that is split off for another thread
 
