@@ -335,6 +335,9 @@ Action AddIndex(CLI::App& app, Common& common) {
                        [a, &common](const CLI::App&) { return RunIndexEval(*a, common); });
   wants_index(eval);
   wants_queries(eval);
+  eval->add_option("-k", a->eval_k, "Neighbours of each query, at most as many as the truth has")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   eval->add_option("--truth", a->truth, "True neighbours of the queries: .ivecs, nearest first");
   eval->add_option("--base", a->base,
                    "Or the vectors themselves, ids in file order: they are searched exactly");

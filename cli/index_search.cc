@@ -201,9 +201,10 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
                       : ReadIds(a.truth, a.limit);
   if (truth.count != queries.count)
     Fail("{}: neighbours of {} queries, {} has {}", a.truth, truth.count, a.queries, queries.count);
+  const int64_t k = std::min({a.eval_k, static_cast<int64_t>(truth.length), index.size()});
   std::vector<int64_t> ranks;
   for (const int64_t r : {1, 10, 100}) {
-    if (r <= truth.length && r <= index.size()) ranks.push_back(r);
+    if (r <= k) ranks.push_back(r);
   }
   std::vector<int64_t> probes = a.nprobe;
   if (probes.empty()) {
@@ -213,8 +214,7 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
   std::vector<Measured> sweep;
   NamingVectors(a.queries, [&] {
     for (const int64_t nprobe : probes)
-      sweep.push_back(
-          Measure(index, view, {.k = ranks.back(), .nprobe = nprobe, .refine = a.refine}, truth, ranks));
+      sweep.push_back(Measure(index, view, {.k = k, .nprobe = nprobe, .refine = a.refine}, truth, ranks));
   });
 
   const IndexBytes bytes = BytesOf(index);
@@ -232,7 +232,7 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
                             {"vectors", index.size()},
                             {"dimensions", index.dim()},
                             {"queries", queries.count},
-                            {"k", ranks.back()},
+                            {"k", k},
                             {"threads", ThreadPool::Global().threads()},
                             {"kernels", KernelTargetName()},
                             {"bytes", bytes.file},
@@ -255,8 +255,8 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
     table.AddRow(cells);
   }
   fmt::print("{}: {}, {}, {} vectors of {} dimensions; {} queries, k = {}, {} threads, {}\n", a.index,
-             index.file().table().spec, NameOf(index.metric()), index.size(), index.dim(), queries.count,
-             ranks.back(), ThreadPool::Global().threads(), KernelTargetName());
+             index.file().table().spec, NameOf(index.metric()), index.size(), index.dim(), queries.count, k,
+             ThreadPool::Global().threads(), KernelTargetName());
   fmt::print("{:.3f} bits a dimension in the file, {:.3f} of codes\n\n{}",
              BitsPerDimension(index, bytes.file), BitsPerDimension(index, bytes.codes + bytes.fine),
              table.ToText());

@@ -2,9 +2,11 @@
 """Recall and speed of FAISS indexes on vectors of .bvecs or .fvecs files, to stand beside `lowbit index eval`.
 
     python3 -m venv venv && venv/bin/pip install faiss-cpu numpy
-    venv/bin/python scripts/faiss_search.py BASE QUERIES TRUTH.ivecs THREADS FACTORY...
+    venv/bin/python scripts/faiss_search.py BASE QUERIES TRUTH.ivecs FACTORY... [-k 100] [--refine 4] [--threads 2]
+
+An index that re-ranks (IVF1024,PQ64x4fs,Refine(SQ8)) takes `refine` times k candidates.
 """
-import sys
+import argparse
 import time
 
 import faiss
@@ -20,23 +22,34 @@ def vectors(path):
     return np.ascontiguousarray(rows if path.endswith(".ivecs") else rows.view(np.float32))
 
 
-base, queries, truth = (vectors(path) for path in sys.argv[1:4])
-faiss.omp_set_num_threads(int(sys.argv[4]))
-print("faiss", faiss.__version__, faiss.get_compile_options(), sys.argv[4], "threads")
-for factory in sys.argv[5:]:
+parser = argparse.ArgumentParser()
+for name in ("base", "queries", "truth"):
+    parser.add_argument(name)
+parser.add_argument("factories", nargs="+")
+parser.add_argument("-k", type=int, default=100)
+parser.add_argument("--refine", type=int, default=4)
+parser.add_argument("--threads", type=int, default=2)
+a = parser.parse_args()
+base, queries, truth = (vectors(path) for path in (a.base, a.queries, a.truth))
+faiss.omp_set_num_threads(a.threads)
+print("faiss", faiss.__version__, faiss.get_compile_options(), a.threads, "threads")
+for factory in a.factories:
     index = faiss.index_factory(base.shape[1], factory)
+    start = time.perf_counter()
     index.train(base)
     index.add(base)
+    print(f"{factory}: trained and filled in {time.perf_counter() - start:.2f} s", flush=True)
+    if "Refine" in factory or "RFlat" in factory:
+        faiss.downcast_index(index).k_factor = a.refine
     for nprobe in [1, 2, 4, 8, 16, 32, 64] if factory.startswith("IVF") else [0]:
         if nprobe:
-            index.nprobe = nprobe
+            faiss.extract_index_ivf(index).nprobe = nprobe
         best, total = 1e9, 0.0
         while total < 1:
             start = time.perf_counter()
-            _, found = index.search(queries, 100)
+            _, found = index.search(queries, a.k)
             best = min(best, time.perf_counter() - start)
             total += time.perf_counter() - start
-        recall = [np.mean([len(set(a[:r]) & set(b[:r])) for a, b in zip(found, truth)]) / r for r in (1, 10, 100)]
-        bits = getattr(index, "code_size", 0) * 8 / base.shape[1]
-        print(f"{factory} nprobe {nprobe}: {bits:.3f} bits of codes a dimension, recall@1/10/100 "
-              + " ".join(f"{r:.4f}" for r in recall) + f", {len(queries) / best:.0f} queries/s", flush=True)
+        shared = lambda r: np.mean([len(set(f[:r]) & set(t[:r])) for f, t in zip(found, truth)]) / r
+        recall = ", ".join(f"recall@{r} {shared(r):.4f}" for r in (1, 10, 100) if r <= a.k)
+        print(f"{factory} nprobe {nprobe}: {recall}, {len(queries) / best:.0f} queries/s", flush=True)
