@@ -38,7 +38,9 @@ for factory in a.factories:
     start = time.perf_counter()
     index.train(base)
     index.add(base)
-    print(f"{factory}: trained and filled in {time.perf_counter() - start:.2f} s", flush=True)
+    seconds = time.perf_counter() - start
+    size = faiss.serialize_index(index).nbytes * 8 / base.size
+    print(f"{factory}: trained and filled in {seconds:.2f} s, {size:.3f} bits a dimension in all", flush=True)
     if "Refine" in factory or "RFlat" in factory:
         faiss.downcast_index(index).k_factor = a.refine
     for nprobe in [1, 2, 4, 8, 16, 32, 64] if factory.startswith("IVF") else [0]:

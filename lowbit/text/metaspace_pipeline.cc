@@ -7,7 +7,6 @@
 #include "lowbit/text/tokenizer_pipeline.h"
 
 namespace lowbit {
-
 namespace {
 
 // sentencepiece's Unigram puts user-defined pieces beside the others, with a score of their own:
