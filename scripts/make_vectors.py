@@ -2,7 +2,7 @@
 """Many vectors that look like few real ones: draws from a Gaussian mixture fitted to a .bvecs or .fvecs file.
 
     python3 -m venv venv && venv/bin/pip install numpy
-    venv/bin/python scripts/make_vectors.py BASE COUNT OUT        # OUT_base, OUT_query (1 000 more), OUT_truth
+    venv/bin/python scripts/make_vectors.py BASE COUNT OUT [QUERIES]  # OUT_base, OUT_query (1 000 more), OUT_truth
 
 The mixture has a full covariance, 0.9 of the cell's own and 0.1 of its diagonal, for each of 256 k-means cells
 (fewer where that leaves under 200 vectors a cell). Components of .bvecs are rounded and clipped. The truth is
@@ -58,20 +58,22 @@ def draw(mixture, count, random):
 
 
 source, count, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+asked = int(sys.argv[4]) if len(sys.argv) > 4 else 1000
 suffix = source[source.rindex("."):]
 x = read(source)
 random = np.random.default_rng(1)
 mixture = fit(x, max(1, min(256, len(x) // 200)), random)
-base, queries = draw(mixture, count, random), draw(mixture, 1000, random)
+base, queries = draw(mixture, count, random), draw(mixture, asked, random)
 if suffix == ".bvecs":
     base, queries = (np.clip(np.rint(v), 0, 255) for v in (base, queries))
 stored = np.uint8 if suffix == ".bvecs" else np.float32
 write(out + "_base" + suffix, base.astype(stored))
 write(out + "_query" + suffix, queries.astype(stored))
 
-ids, distances = np.zeros((1000, 0), np.int64), np.zeros((1000, 0), np.float32)
-for at in range(0, count, 50000):
-    block = base[at : at + 50000]
+ids, distances = np.zeros((asked, 0), np.int64), np.zeros((asked, 0), np.float32)
+step = max(1, 50_000_000 // asked)
+for at in range(0, count, step):
+    block = base[at : at + step]
     d = (block**2).sum(1) - 2 * queries @ block.T
     best = np.argpartition(d, min(100, len(block) - 1), axis=1)[:, :100]
     ids = np.hstack([ids, best + at])

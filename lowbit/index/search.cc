@@ -1,12 +1,13 @@
-// Exhaustive search of the lists that each query visits. Queries are taken in blocks; in a block, the queries
-// that visit a list are scored together, a few hundred codes at a time, and what passes a query's limit is
-// offered to its nearest-so-far. The scores of a pair depend on nothing but the pair, and the nearest k are
-// one set whatever the order, so that blocks and pieces may follow the number of threads.
+// Exhaustive search of the lists that each query visits. Threads take lists; the queries that visit a list
+// are scored together, a few hundred codes at a time, and what passes a query's limit is offered to its
+// nearest-so-far, which all threads share. The scores of a pair depend on nothing but the pair, and the
+// nearest k are one set whatever the order, so that results do not depend on the number of threads.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <compare>
 #include <limits>
+#include <mutex>
 
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
@@ -20,13 +21,38 @@ namespace lowbit {
 namespace {
 
 constexpr int64_t kTileRows = 256;       // codes scored at a time: until queries' limits are looked at again
+constexpr int64_t kFirstRows = 64;       // the same while a query has no limit and all that it meets passes
 constexpr int64_t kGroupQueries = 512;   // queries scored together: codes are decoded once for them
-constexpr int64_t kBlockQueries = 1024;  // queries that share the walk over their lists
-constexpr int64_t kUnitRows = 8192;      // the smallest share of a list that is split off for another thread
+constexpr int64_t kBlockQueries = 8192;  // queries that share the walk over their lists
+constexpr int64_t kUnitRows = 4096;      // the smallest share of a list that is split off for another thread
 
 int64_t CeilDivide(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
+
+// What a query has found, shared by the threads that scan lists for it.
+class Found {
+ public:
+  void Start(int64_t k, float limit) {
+    best_ = TopK(k, limit);
+    limit_.store(limit, std::memory_order_relaxed);
+  }
+  // At most what it was a moment ago: another thread may have found nearer ones.
+  float limit() const { return limit_.load(std::memory_order_relaxed); }
+  // Calls offer(TopK&) while no other thread does.
+  template <class Offer>
+  void Take(Offer offer) {
+    const std::lock_guard lock(mutex_);
+    offer(best_);
+    limit_.store(best_.limit(), std::memory_order_relaxed);
+  }
+  std::vector<Candidate> Sorted() && { return std::move(best_).Sorted(); }
+
+ private:
+  std::atomic<float> limit_{0};
+  std::mutex mutex_;
+  TopK best_{0};
+};
 
 }  // namespace
 
@@ -62,25 +88,16 @@ class IndexSearch {
 
   // For each query the nearest k within `limit` (a distance), or all of them when k < 0.
   std::vector<std::vector<Candidate>> Run(int64_t k, float limit) const {
-    const int64_t threads = pool_.threads();
-    const int64_t block = std::clamp<int64_t>(CeilDivide(count_, threads), 1, kBlockQueries);
-    const int64_t blocks = CeilDivide(count_, block);
-    const int64_t pieces = blocks >= threads ? 1 : CeilDivide(2 * threads, std::max<int64_t>(blocks, 1));
-    std::vector<std::vector<TopK>> found(static_cast<size_t>(blocks * pieces));
-    pool_.Run(blocks * pieces, [&](int64_t task, int) {
-      const int64_t begin = task / pieces * block, end = std::min(count_, begin + block);
-      auto& own = found[static_cast<size_t>(task)];
-      own.assign(static_cast<size_t>(end - begin), TopK(k, limit));
-      ScanBlock(begin, end, task % pieces, pieces, own);
-    });
     std::vector<std::vector<Candidate>> results(static_cast<size_t>(count_));
-    pool_.Run(count_, [&](int64_t q, int) {
-      const int64_t b = q / block;
-      TopK& all = found[static_cast<size_t>(b * pieces)][static_cast<size_t>(q - b * block)];
-      for (int64_t p = 1; p < pieces; ++p)
-        all.OfferAll(found[static_cast<size_t>(b * pieces + p)][static_cast<size_t>(q - b * block)]);
-      results[static_cast<size_t>(q)] = std::move(all).Sorted();
-    });
+    for (int64_t begin = 0; begin < count_; begin += kBlockQueries) {
+      const int64_t end = std::min(count_, begin + kBlockQueries);
+      std::vector<Found> found(static_cast<size_t>(end - begin));
+      for (Found& one : found) one.Start(k, limit);
+      ScanBlock(begin, end, found.data());
+      pool_.Run(end - begin, [&](int64_t q, int) {
+        results[static_cast<size_t>(begin + q)] = std::move(found[static_cast<size_t>(q)]).Sorted();
+      });
+    }
     return results;
   }
 
@@ -151,7 +168,7 @@ class IndexSearch {
     uint32_t list, query;
     auto operator<=>(const Visit&) const = default;
   };
-  // A share of a list in a segment, and the queries of a block that visit the list.
+  // A share of a list in a segment, and some of the queries that visit the list.
   struct Unit {
     uint32_t list;
     uint32_t segment;
@@ -169,56 +186,39 @@ class IndexSearch {
         ++end;
       for (size_t s = 0; s < segments_.size(); ++s) {
         const auto [first, count, entry] = segments_[s].Find(list);
-        for (int64_t at = 0; at < count; at += kUnitRows)
-          units.push_back({list, static_cast<uint32_t>(s), first + at, std::min(kUnitRows, count - at), entry,
-                           begin, end});
+        for (int64_t at = 0; at < count; at += kUnitRows) {
+          for (size_t group = begin; group < end; group += kGroupQueries)
+            units.push_back({list, static_cast<uint32_t>(s), first + at, std::min(kUnitRows, count - at),
+                             entry, group, std::min<size_t>(end, group + kGroupQueries)});
+        }
       }
       begin = end;
     }
     return units;
   }
 
-  void ScanBlock(int64_t begin, int64_t end, int64_t piece, int64_t pieces, std::vector<TopK>& found) const {
+  void ScanBlock(int64_t begin, int64_t end, Found* found) const {
     // Every query's nearest list first, so that its limit is low when the others come.
     std::vector<Visit> visits;
+    visits.reserve(static_cast<size_t>((end - begin) * nprobe_));
     for (int64_t q = begin; q < end; ++q) {
       for (int64_t p = 0; p < nprobe_; ++p)
         visits.push_back(
             {p > 0, probes_[static_cast<size_t>(q * nprobe_ + p)], static_cast<uint32_t>(q - begin)});
     }
     std::sort(visits.begin(), visits.end());
-    std::vector<Unit> units = UnitsOf(visits);
-    if (pieces > 1) {  // consecutive units with about the piece's share of the pairs
-      double total = 0, before = 0;
-      const auto pairs = [](const Unit& u) {
-        return static_cast<double>(u.rows) * static_cast<double>(u.group_end - u.group_begin);
-      };
-      for (const Unit& unit : units) total += pairs(unit);
-      std::vector<Unit> own;
-      for (const Unit& unit : units) {
-        const auto middle = (before + pairs(unit) / 2) / total * static_cast<double>(pieces);
-        if (static_cast<int64_t>(middle) == piece) own.push_back(unit);
-        before += pairs(unit);
-      }
-      units = std::move(own);
-    }
-    for (size_t first = 0; first < units.size();) {
-      size_t last = first;  // units of one list share prepared queries
-      while (last < units.size() && units[last].group_begin == units[first].group_begin) ++last;
-      const std::span<const Unit> same(units.data() + first, last - first);
-      for (size_t g = same[0].group_begin; g < same[0].group_end; g += kGroupQueries) {
-        const size_t count = std::min<size_t>(kGroupQueries, same[0].group_end - g);
-        ScanGroup(begin, std::span(visits).subspan(g, count), same, found);
-      }
-      first = last;
-    }
+    const std::vector<Unit> units = UnitsOf(visits);
+    pool_.Run(static_cast<int64_t>(units.size()), [&](int64_t task, int) {
+      const Unit& unit = units[static_cast<size_t>(task)];
+      ScanUnit(begin, std::span(visits).subspan(unit.group_begin, unit.group_end - unit.group_begin), unit,
+               found);
+    });
   }
 
-  // Scores the rows of one list's units against one group of queries.
-  void ScanGroup(int64_t begin, std::span<const Visit> group, std::span<const Unit> units,
-                 std::vector<TopK>& found) const {
+  // Scores the rows of a unit against its group of queries.
+  void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, Found* found) const {
     const auto count = static_cast<int64_t>(group.size());
-    const uint32_t list = units[0].list;
+    const uint32_t list = unit.list;
     std::vector<float> projected(static_cast<size_t>(count * width_)), constant(group.size());
     for (size_t r = 0; r < group.size(); ++r) {
       const int64_t q = begin + group[r].query;
@@ -244,17 +244,22 @@ class IndexSearch {
     std::vector<float> limits(group.size());
     std::vector<int64_t> hits(group.size());
     const PassedRows to{count, limits.data(), hits.data(), passed.data(), scores.data()};
-    for (const Unit& unit : units) {
-      const Segment& segment = segments_[unit.segment];
-      segment.CheckCodes(unit.entry);
-      pairs_ += count * unit.rows;
-      for (int64_t at = 0; at < unit.rows; at += kTileRows) {
-        const int64_t rows = std::min(kTileRows, unit.rows - at), first = unit.first + at;
-        for (size_t r = 0; r < group.size(); ++r) limits[r] = found[group[r].query].limit();
-        batch->ScoresWithin(segment.Codes(first), rows, to);
-        for (size_t r = 0; r < group.size(); ++r) {
-          TopK& best = found[group[r].query];
-          const size_t own = r * static_cast<size_t>(rows);
+    const Segment& segment = segments_[unit.segment];
+    segment.CheckCodes(unit.entry);
+    pairs_ += count * unit.rows;
+    for (int64_t at = 0; at < unit.rows;) {
+      float loosest = -std::numeric_limits<float>::infinity();
+      for (size_t r = 0; r < group.size(); ++r) {
+        limits[r] = found[group[r].query].limit();
+        loosest = std::max(loosest, limits[r]);
+      }
+      const int64_t most = loosest == std::numeric_limits<float>::infinity() ? kFirstRows : kTileRows;
+      const int64_t rows = std::min(most, unit.rows - at), first = unit.first + at;
+      batch->ScoresWithin(segment.Codes(first), rows, to);
+      for (size_t r = 0; r < group.size(); ++r) {
+        if (hits[r] == 0) continue;
+        const size_t own = r * static_cast<size_t>(rows);
+        found[group[r].query].Take([&](TopK& best) {
           for (size_t h = own; h < own + static_cast<size_t>(hits[r]); ++h) {
             const int64_t row = first + passed[h];
             const float distance = scores[h];
@@ -263,8 +268,9 @@ class IndexSearch {
             if (options_.filter != nullptr && !options_.filter->Admits(id)) continue;
             best.Offer({distance, id, uint64_t{unit.segment} << 32 | static_cast<uint64_t>(row)});
           }
-        }
+        });
       }
+      at += rows;
     }
   }
 

@@ -24,8 +24,9 @@ struct Nearer {
   }
 };
 
-// Candidates gather in a reservoir of more than k places; when it is full the k nearest stay. An offer costs
-// constant time on average, where a heap would take log k and mispredicted branches.
+// Candidates gather in a reservoir of more than k places; when it is full the k nearest stay, and a few more
+// where that saves finding the k-th exactly. An offer costs constant time on average, where a heap would take
+// log k and mispredicted branches.
 class TopK {
  public:
   // Keeps the `k` nearest of those within `limit`; k < 0: all of them.
@@ -44,7 +45,7 @@ class TopK {
     }
     distances_.push_back(candidate.distance + 0.0f);  // 0 and -0 are one distance
     names_.push_back({candidate.id, candidate.place});
-    if (names_.size() == capacity_) Shrink();
+    if (names_.size() == capacity_) Shrink(kSpare / 4 + k_ / 8);
   }
   void OfferAll(const TopK& other) {
     for (size_t i = 0; i < other.names_.size(); ++i)
@@ -52,7 +53,7 @@ class TopK {
   }
   // Nearest first.
   std::vector<Candidate> Sorted() && {
-    if (capacity_ != kUnbounded && names_.size() > k_) Shrink();
+    if (capacity_ != kUnbounded && names_.size() > k_) Shrink(0);
     // Numbers of the same order, each with the place of its candidate: faster to sort than candidates.
     std::vector<uint64_t> keys(names_.size());
     for (size_t i = 0; i < keys.size(); ++i) {
@@ -84,24 +85,33 @@ class TopK {
     uint64_t place;
   };
 
-  void Shrink() {
+  // Leaves k candidates, or up to `slack` more.
+  void Shrink(size_t slack) {
     const size_t n = names_.size();
-    if (k_ > 0) limit_ = KthSmallest(distances_.data(), static_cast<int64_t>(n), static_cast<int64_t>(k_));
+    size_t within = 0;
+    if (k_ > 0) {
+      within = static_cast<size_t>(LimitOfSmallest(distances_.data(), static_cast<int64_t>(n),
+                                                   static_cast<int64_t>(k_), static_cast<int64_t>(slack),
+                                                   &limit_));
+    }
+    // More than that are within the limit only where some lie on it.
+    const bool tied = within > k_ + slack;
     std::vector<Name> ties;
     size_t kept = 0;
     for (size_t i = 0; i < n && k_ > 0; ++i) {
       distances_[kept] = distances_[i];
       names_[kept] = names_[i];
-      if (distances_[i] == limit_) ties.push_back(names_[i]);
-      kept += distances_[i] < limit_ ? 1 : 0;
+      const bool ends = tied && distances_[i] == limit_;
+      if (ends) ties.push_back(names_[i]);
+      kept += distances_[i] <= limit_ && !ends ? 1 : 0;
     }
     std::sort(ties.begin(), ties.end(), [](const Name& a, const Name& b) { return a.id < b.id; });
-    for (size_t t = 0; kept < k_; ++t, ++kept) {
+    for (size_t t = 0; tied && kept < k_; ++t, ++kept) {
       distances_[kept] = limit_;
       names_[kept] = ties[t];
     }
-    distances_.resize(k_);
-    names_.resize(k_);
+    distances_.resize(kept);
+    names_.resize(kept);
   }
 
   size_t k_, capacity_;

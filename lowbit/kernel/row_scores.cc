@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "lowbit/base/buffer.h"
 
@@ -107,42 +108,51 @@ int64_t Select(const float* scores, int64_t n, float threshold, int32_t* index) 
   return found;
 }
 
-// Floats as integers of the same order, and back.
-HWY_INLINE int32_t Ordered(int32_t bits) {
-  return bits ^ ((bits >> 31) & 0x7fffffff);
+// The float of an integer key: keys are magnitudes with a sign, in the order of the floats, -0 and 0 one key.
+HWY_INLINE float FloatOfKey(int32_t key) {
+  return std::bit_cast<float>(key < 0 ? -key | std::numeric_limits<int32_t>::min() : key);
 }
 
-float Smallest(const float* values, int64_t n, int64_t k) {
+int64_t Within(const float* values, int64_t n, int64_t k, int64_t slack, float* limit) {
   const hn::RebindToSigned<DF> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto low_bits = hn::Set(d, 0x7fffffff);
+  const auto magnitude = hn::Set(d, 0x7fffffff);
   const int64_t padded = (n + lanes - 1) / lanes * lanes;
-  Buffer<int32_t> keys(static_cast<size_t>(padded));
-  std::memcpy(keys.data(), values, static_cast<size_t>(n) * sizeof(float));
-  std::fill(keys.data() + n, keys.data() + padded, 0x7fffffff);  // after every value
+  HWY_ALIGN int32_t few[512];
+  Buffer<int32_t> many(padded > 512 ? static_cast<size_t>(padded) : 0);
+  int32_t* keys = padded > 512 ? many.data() : few;
+  std::memcpy(keys, values, static_cast<size_t>(n) * sizeof(float));
+  std::fill(keys + n, keys + padded, 0x7fffffff);  // after every value
   auto least = hn::Set(d, 0x7fffffff), most = hn::Set(d, -0x7fffffff - 1);
   for (int64_t i = 0; i < padded; i += lanes) {
-    const auto bits = hn::Load(d, keys.data() + i);
-    const auto key = hn::Xor(bits, hn::And(hn::ShiftRight<31>(bits), low_bits));
-    hn::Store(key, d, keys.data() + i);
+    const auto bits = hn::Load(d, keys + i);
+    const auto sign = hn::ShiftRight<31>(bits);
+    const auto key = hn::Sub(hn::Xor(hn::And(bits, magnitude), sign), sign);
+    hn::Store(key, d, keys + i);
     least = hn::Min(least, key);
     most = hn::Max(most, key);
   }
-  int64_t low = hn::GetLane(hn::MinOfLanes(d, least)), high = hn::GetLane(hn::MaxOfLanes(d, most));
+  constexpr int64_t kInfinity = 0x7f800000;  // the greatest key of a value
+  int64_t low = hn::GetLane(hn::MinOfLanes(d, least));
+  int64_t high = std::min<int64_t>(kInfinity, hn::GetLane(hn::MaxOfLanes(d, most)));
+  int64_t within = n;  // values up to high
   while (low < high) {
     const int64_t middle = low + (high - low) / 2;
-    const auto limit = hn::Set(d, static_cast<int32_t>(middle));
+    const auto bound = hn::Set(d, static_cast<int32_t>(middle));
     auto above = hn::Zero(d);  // minus their number in each lane
     for (int64_t i = 0; i < padded; i += lanes)
-      above = hn::Add(above, hn::VecFromMask(d, hn::Gt(hn::Load(d, keys.data() + i), limit)));
-    const int64_t within = padded + hn::GetLane(hn::SumOfLanes(d, above));
-    if (within >= k) {
-      high = middle;
-    } else {
+      above = hn::Add(above, hn::VecFromMask(d, hn::Gt(hn::Load(d, keys + i), bound)));
+    const int64_t count = padded + hn::GetLane(hn::SumOfLanes(d, above));
+    if (count < k) {
       low = middle + 1;
+      continue;
     }
+    high = middle;
+    within = count;
+    if (count <= k + slack) break;
   }
-  return std::bit_cast<float>(Ordered(static_cast<int32_t>(low)));
+  *limit = FloatOfKey(static_cast<int32_t>(high));
+  return within;
 }
 
 }  // namespace HWY_NAMESPACE
@@ -154,7 +164,7 @@ namespace lowbit {
 
 HWY_EXPORT(Score);
 HWY_EXPORT(Select);
-HWY_EXPORT(Smallest);
+HWY_EXPORT(Within);
 
 void ScoreRows(ScoreKind kind, const float* queries, int64_t count, const float* rows, int64_t n, int64_t dim,
                float* scores) {
@@ -174,8 +184,8 @@ void SelectPassed(int64_t n, const PassedRows& passed) {
   }
 }
 
-float KthSmallest(const float* values, int64_t n, int64_t k) {
-  return LOWBIT_KERNEL(Smallest)(values, n, k);
+int64_t LimitOfSmallest(const float* values, int64_t n, int64_t k, int64_t slack, float* limit) {
+  return LOWBIT_KERNEL(Within)(values, n, k, slack, limit);
 }
 
 }  // namespace lowbit

@@ -34,8 +34,10 @@ struct PassedRows {
 // From all scores (count, n), which lie in passed.score.
 void SelectPassed(int64_t n, const PassedRows& passed);
 
-// The k-th smallest of n values, 1 <= k <= n, none of them NaN: by bisection over their bits, counting in
-// vectors, which no branch depends on. -0 counts as less than 0.
-float KthSmallest(const float* values, int64_t n, int64_t k);
+// A limit that at least k of n values do not exceed, 1 <= k <= n, and at most k + slack; where equal values
+// leave no such limit, the k-th smallest value. Returns how many do not exceed it. No value may be NaN. By
+// bisection over the bits, counting in vectors, which no branch depends on; some slack ends it after a few
+// steps.
+int64_t LimitOfSmallest(const float* values, int64_t n, int64_t k, int64_t slack, float* limit);
 
 }  // namespace lowbit

@@ -79,18 +79,28 @@ TEST(RowScores, SelectsWhatIsWithinTheThreshold) {
   SetTarget(before);
 }
 
-TEST(RowScores, FindsTheKthSmallest) {
+TEST(RowScores, FindsALimitOfTheSmallest) {
   const Target before = CurrentTarget();
   for (const Target target : SupportedTargets()) {
     SetTarget(target);
-    for (const int64_t n : {1, 2, 17, 300}) {
+    for (const int64_t n : {1, 2, 17, 300, 700}) {
       std::vector<float> values = RandomFloats(n, 6), sorted;
       for (size_t i = 0; i < values.size(); i += 3) values[i] = values[0];  // ties
       if (n > 10) values[5] = INFINITY, values[7] = -INFINITY, values[8] = 0, values[10] = 3e38f;
       sorted = values;
       std::sort(sorted.begin(), sorted.end());
-      for (int64_t k = 1; k <= n; ++k)
-        EXPECT_EQ(KthSmallest(values.data(), n, k), sorted[static_cast<size_t>(k - 1)]) << n << ' ' << k;
+      for (int64_t k = 1; k <= n; ++k) {
+        for (const int64_t slack : {0, 3, 40}) {
+          const float kth = sorted[static_cast<size_t>(k - 1)];
+          float limit = 0;
+          const int64_t within = LimitOfSmallest(values.data(), n, k, slack, &limit);
+          EXPECT_EQ(within, std::upper_bound(sorted.begin(), sorted.end(), limit) - sorted.begin());
+          EXPECT_GE(limit, kth) << n << ' ' << k;
+          if (within > k + slack) {
+            EXPECT_EQ(limit, kth) << n << ' ' << k << ' ' << slack;
+          }
+        }
+      }
     }
   }
   SetTarget(before);
