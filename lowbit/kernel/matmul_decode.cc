@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lowbit/kernel/matmul_kernels.h"
+#include "lowbit/kernel/targets.h"
 #include "lowbit/kernel/units.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -42,7 +43,12 @@ struct TileSums {
   typename Dot::template Sum<kBits, 4> half[2][kStreams];
 
   // Codes are looked up in the 16 bytes of `table`, repeated along the register, if kTable.
-  HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x, const hn::Vec<DB>& table) {
+  HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x, const hn::Vec<DB>& table, int64_t ahead) {
+    if (ahead != 0) {
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+        Unroll<0, kBits>([&](auto i) LOWBIT_STEP { __builtin_prefetch(from[s] + ahead + 64 * i); });
+      });
+    }
     Tile<kBits> tile[kStreams];
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
@@ -70,7 +76,7 @@ struct TileSums {
 };
 
 // Scales are a second, thin stream that hardware prefetchers follow badly: it is asked for this many bytes
-// ahead. (The codes are not: on Zen 4 prefetching them in software costs up to a quarter of the bandwidth.)
+// ahead. (For the codes see PrefetchDistance.)
 constexpr int kAhead = 512;
 
 // The numbers of one panel, read in order.
@@ -158,6 +164,7 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   constexpr bool kInteger = ScalesIntegers(kBits, kScale, kOffset);
   constexpr bool kJoined = NumberStream<kBits, kScale, kOffset>::kJoined;  // sub-scales are not negative
   const int level = UnitLevel(w.format);
+  const int64_t ahead = PrefetchDistance();
   const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
   // Units of a group wider than 128 columns, or of one that is no power of two.
   const int64_t units_per_group =
@@ -229,7 +236,7 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
       int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
       in_block -= in_unit;
       do {
-        sums.Add(codes, q, table);
+        sums.Add(codes, q, table, ahead);
         Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
         q += kTileColumns;
       } while (kUnit == Unit::kLong && --in_unit > 0);

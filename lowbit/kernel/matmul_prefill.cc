@@ -146,7 +146,13 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
         MakeBias<kCentred>(of_token, count, CentreOf(w), bias + t * kChunkUnits);
       }
     }
-    const auto at = [&](int64_t t) {
+    const bool last = unit + chunk_units >= units;
+    const auto at = [&](int64_t t, int64_t count) {
+      // Rows of y lie far apart: they are asked for while the last products are being made.
+      for (int64_t i = 0; last && i < count; ++i) {
+        float* to = y + (begin + t + i) * y_stride + panel * kPanelRows;
+        for (int p = 0; p < P; ++p) __builtin_prefetch(to + p * kPanelRows, 1);
+      }
       chunk.x = x.codes(begin + t) + tile * kTileColumns;
       chunk.x_scale = x.scales(begin + t) + tile * kTileColumns / kActivationBlock;
       chunk.bias = bias + t * kChunkUnits;
@@ -154,17 +160,17 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
     };
     int64_t t = 0;
     for (; t + kTileTokens <= tokens; t += kTileTokens) {
-      at(t);
+      at(t, kTileTokens);
       MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, kTileTokens>(chunk);
     }
     if constexpr (kTileTokens > 2) {
       for (; t + 2 <= tokens; t += 2) {
-        at(t);
+        at(t, 2);
         MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, 2>(chunk);
       }
     }
     for (; t < tokens; ++t) {
-      at(t);
+      at(t, 1);
       MultiplyChunk<Dot, kHalf, kCentred, kInteger, P, 1>(chunk);
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -52,6 +53,16 @@ bool CpuHasAvxVnni() {
   return Cpuid7(1, 0, 4);
 }
 
+bool CpuIsIntel() {
+#if HWY_ARCH_X86
+  unsigned most = 0, name[3] = {};
+  if (__get_cpuid(0, &most, &name[0], &name[2], &name[1]) == 0) return false;
+  return std::memcmp(name, "GenuineIntel", sizeof name) == 0;
+#else
+  return false;
+#endif
+}
+
 const Entry* Find(std::string_view name) {
   for (const Entry& e : kEntries) {
     if (e.name == name) return &e;
@@ -97,6 +108,14 @@ std::vector<Target> SupportedTargets() {
 
 bool CpuHasBF16Dot() {
   return Cpuid7(1, 0, 5);
+}
+
+int64_t PrefetchDistance() {
+  // Between two loads of a stream a core unpacks and multiplies. Intel's prefetchers let memory idle
+  // meanwhile: 4-bit codes come at 0.77 of the bandwidth without, 0.90 with it (Emerald Rapids). On Zen 4,
+  // where they do not, asking costs up to a quarter of the bandwidth.
+  static const int64_t distance = CpuIsIntel() ? 2048 : 0;
+  return distance;
 }
 
 void SetTarget(Target target) {

@@ -42,4 +42,8 @@ constexpr bool HasByteDot(Target target) {
 // AVX512_BF16 (vdpbf16ps) of the processor, whatever the target.
 bool CpuHasBF16Dot();
 
+// How many bytes ahead of their use decoding asks memory for packed codes; 0: hardware prefetchers do it
+// better.
+int64_t PrefetchDistance();
+
 }  // namespace lowbit
