@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <compare>
 #include <limits>
 #include <mutex>
 
@@ -166,8 +165,26 @@ class IndexSearch {
   struct Visit {
     bool later;  // not the query's nearest list
     uint32_t list, query;
-    auto operator<=>(const Visit&) const = default;
   };
+  // Those of queries [begin, end), list after list: every query's nearest list first, so that its limit is
+  // low when the others come. Sorted by counting.
+  std::vector<Visit> VisitsOf(int64_t begin, int64_t end) const {
+    const auto lists = static_cast<size_t>(model_.lists());
+    std::vector<size_t> place(2 * lists + 1);  // where the next visit of a (later, list) goes
+    const auto each = [&](const auto& f) {
+      for (int64_t q = begin; q < end; ++q) {
+        for (int64_t p = 0; p < nprobe_; ++p) {
+          const uint32_t list = probes_[static_cast<size_t>(q * nprobe_ + p)];
+          f((p > 0 ? lists : 0) + list, Visit{p > 0, list, static_cast<uint32_t>(q - begin)});
+        }
+      }
+    };
+    each([&](size_t key, const Visit&) { ++place[key + 1]; });
+    for (size_t i = 1; i < place.size(); ++i) place[i] += place[i - 1];
+    std::vector<Visit> visits(static_cast<size_t>((end - begin) * nprobe_));
+    each([&](size_t key, const Visit& visit) { visits[place[key]++] = visit; });
+    return visits;
+  }
   // A share of a list in a segment, and some of the queries that visit the list.
   struct Unit {
     uint32_t list;
@@ -198,32 +215,46 @@ class IndexSearch {
   }
 
   void ScanBlock(int64_t begin, int64_t end, Found* found) const {
-    // Every query's nearest list first, so that its limit is low when the others come.
-    std::vector<Visit> visits;
-    visits.reserve(static_cast<size_t>((end - begin) * nprobe_));
-    for (int64_t q = begin; q < end; ++q) {
-      for (int64_t p = 0; p < nprobe_; ++p)
-        visits.push_back(
-            {p > 0, probes_[static_cast<size_t>(q * nprobe_ + p)], static_cast<uint32_t>(q - begin)});
-    }
-    std::sort(visits.begin(), visits.end());
+    const std::vector<Visit> visits = VisitsOf(begin, end);
     const std::vector<Unit> units = UnitsOf(visits);
-    pool_.Run(static_cast<int64_t>(units.size()), [&](int64_t task, int) {
+    std::vector<Scratch> scratch(static_cast<size_t>(pool_.threads()));
+    pool_.Run(static_cast<int64_t>(units.size()), [&](int64_t task, int worker) {
       const Unit& unit = units[static_cast<size_t>(task)];
       ScanUnit(begin, std::span(visits).subspan(unit.group_begin, unit.group_end - unit.group_begin), unit,
-               found);
+               scratch[static_cast<size_t>(worker)], found);
     });
   }
 
+  // Of a worker.
+  struct Scratch {
+    Buffer<float> projected, constant, limits, scores;
+    Buffer<int32_t> passed;
+    Buffer<int64_t> hits;
+
+    void Reserve(size_t queries, size_t width) {
+      projected.Reserve(queries * width);
+      constant.Reserve(queries);
+      limits.Reserve(queries);
+      hits.Reserve(queries);
+      // Room for all, of which little is touched.
+      scores.Reserve(queries * kTileRows);
+      passed.Reserve(queries * kTileRows);
+    }
+  };
+
   // Scores the rows of a unit against its group of queries.
-  void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, Found* found) const {
+  void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, Scratch& scratch,
+                Found* found) const {
     const auto count = static_cast<int64_t>(group.size());
     const uint32_t list = unit.list;
-    std::vector<float> projected(static_cast<size_t>(count * width_)), constant(group.size());
+    scratch.Reserve(group.size(), static_cast<size_t>(width_));
+    float *projected = scratch.projected.data(), *constant = scratch.constant.data(),
+          *limits = scratch.limits.data(), *scores = scratch.scores.data();
+    std::fill(constant, constant + count, 0.0f);
     for (size_t r = 0; r < group.size(); ++r) {
       const int64_t q = begin + group[r].query;
       const float* from = projected_.data() + q * width_;
-      float* to = projected.data() + static_cast<int64_t>(r) * width_;
+      float* to = projected + static_cast<int64_t>(r) * width_;
       if (shift_ != nullptr) {
         const float* c = shift_ + int64_t{list} * width_;
         for (int64_t j = 0; j < width_; ++j) to[j] = from[j] - c[j];
@@ -236,14 +267,10 @@ class IndexSearch {
       for (int64_t j = 0; j < own_.cols; ++j) product += double{x[j]} * c[j];
       constant[r] = static_cast<float>(-product);
     }
-    const auto batch =
-        model_.codec().PrepareBatch({projected.data(), count, width_}, constant.data(), kind());
-    // Room for all, of which little is touched.
-    Buffer<float> scores(static_cast<size_t>(count * kTileRows));
-    Buffer<int32_t> passed(scores.size());
-    std::vector<float> limits(group.size());
-    std::vector<int64_t> hits(group.size());
-    const PassedRows to{count, limits.data(), hits.data(), passed.data(), scores.data()};
+    const auto batch = model_.codec().PrepareBatch({projected, count, width_}, constant, kind());
+    int32_t* passed = scratch.passed.data();
+    int64_t* hits = scratch.hits.data();
+    const PassedRows to{count, limits, hits, passed, scores};
     const Segment& segment = segments_[unit.segment];
     segment.CheckCodes(unit.entry);
     pairs_ += count * unit.rows;

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "lowbit/base/buffer.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/code_scores.cc"
 #include "lowbit/kernel/simd.h"
@@ -158,8 +160,9 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
   const int64_t width = blocks * kCodeBlock;
   // What is decoded at a time stays in the first cache level.
   const int64_t run = std::max<int64_t>(1, 16384 / (width * kTileRows)) * kTileRows;
-  std::vector<uint8_t> levels(static_cast<size_t>(run * width)), panels(levels.size());
-  std::vector<float> padded(static_cast<size_t>(2 * run));
+  Buffer<uint8_t> levels(static_cast<size_t>(run * width)), panels(levels.size());
+  // What a last tile has beyond the codes is computed and dropped; its numbers only have to be there.
+  Buffer<float> padded(static_cast<size_t>(2 * run));
   float *own_scale = padded.data(), *own_bias = padded.data() + run;
   for (int64_t first = 0; first < n; first += run) {
     const int64_t rows = std::min(run, n - first);

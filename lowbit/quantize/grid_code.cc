@@ -5,10 +5,12 @@
 #include <cstring>
 #include <numeric>
 
+#include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/format/lloyd_max.h"
 #include "lowbit/kernel/code_scores.h"
+#include "lowbit/kernel/float_matmul.h"
 
 namespace lowbit {
 namespace {
@@ -29,7 +31,9 @@ class GridQuery : public VectorCode::Query {
   void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
     const int64_t stride = grid_code_.bytes();
     bytes_.Products(grid_code_.grid(), codes, stride, n, estimates);
-    for (int64_t i = 0; i < n; ++i) estimates[i] *= grid_code_.Scale(codes + i * stride);
+    std::vector<float> scales(static_cast<size_t>(n));
+    grid_code_.Scales(codes, n, scales.data());
+    for (int64_t i = 0; i < n; ++i) estimates[i] *= scales[static_cast<size_t>(i)];
   }
 
  private:
@@ -73,18 +77,17 @@ class GridBatch : public VectorCode::Batch {
 
  private:
   struct Factors {
-    std::vector<float> scale, bias;  // (n)
+    Buffer<float> scale, bias;  // (n)
   };
   Factors FactorsOf(const uint8_t* codes, int64_t n) const {
-    const int64_t stride = code_.bytes();
-    Factors of{std::vector<float>(static_cast<size_t>(n)), std::vector<float>(static_cast<size_t>(n))};
-    for (int64_t i = 0; i < n; ++i) {
-      const uint8_t* one = codes + i * stride;
-      of.scale[static_cast<size_t>(i)] = code_.Scale(one);
-      if (kind_ == ScoreKind::kNegativeProduct) continue;
-      const float norm = code_.Norm(one);
-      of.bias[static_cast<size_t>(i)] = norm * norm;
+    Factors of{Buffer<float>(static_cast<size_t>(n)), Buffer<float>(static_cast<size_t>(n))};
+    code_.Scales(codes, n, of.scale.data());
+    if (kind_ == ScoreKind::kNegativeProduct) {
+      std::fill(of.bias.begin(), of.bias.end(), 0.0f);
+      return of;
     }
+    code_.Norms(codes, n, of.bias.data());
+    for (float& norm : of.bias) norm *= norm;
     return of;
   }
   ByteQueries queries() const {
@@ -268,17 +271,42 @@ float GridCode::Scale(const uint8_t* code) const {
   return LoadFactor(code + CodeBytes(grid_.alphabet.bits, blocks_)) / root_;
 }
 
-float GridCode::Norm(const uint8_t* code) const {
-  const uint8_t* factors = code + CodeBytes(grid_.alphabet.bits, blocks_);
+void GridCode::LoadFactors(const uint8_t* codes, int64_t n, int64_t at, float* factors) const {
+  constexpr int64_t kRun = 256;
+  uint16_t halves[kRun];
+  const int64_t stride = bytes();
+  codes += CodeBytes(grid_.alphabet.bits, blocks_) + at;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t count = std::min(kRun, n - begin);
+    for (int64_t i = 0; i < count; ++i)
+      std::memcpy(halves + i, codes + (begin + i) * stride, sizeof(uint16_t));
+    ConvertToFloat(DType::kF16, halves, count, factors + begin);
+  }
+}
+
+void GridCode::Scales(const uint8_t* codes, int64_t n, float* scales) const {
+  LoadFactors(codes, n, 0, scales);
+  for (int64_t i = 0; i < n; ++i) scales[i] /= root_;
+}
+
+void GridCode::Norms(const uint8_t* codes, int64_t n, float* norms) const {
   switch (scaling_) {
     case Scaling::kNorm:
-      return LoadFactor(factors);
+      return LoadFactors(codes, n, 0, norms);
     case Scaling::kDebiased:
-      return LoadFactor(factors) * static_cast<float>(1 - grid_.distortion);
+      LoadFactors(codes, n, 0, norms);
+      for (int64_t i = 0; i < n; ++i) norms[i] *= static_cast<float>(1 - grid_.distortion);
+      return;
     case Scaling::kUnbiased:
-      if (norms_) return LoadFactor(factors + kFactorBytes);
+      if (norms_) return LoadFactors(codes, n, kFactorBytes, norms);
   }
   Fail("{}: made without norms, so it gives inner products and no distances", name());
+}
+
+float GridCode::Norm(const uint8_t* code) const {
+  float norm;
+  Norms(code, 1, &norm);
+  return norm;
 }
 
 void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {

@@ -74,13 +74,18 @@ class GridCode : public VectorCode {
 
   const Grid& grid() const { return grid_; }
   int64_t blocks() const { return blocks_; }
-  // s of a code, for values of ByteQuery::Products.
+  // s of a code, for values of ByteQuery::Products, and of n codes.
   float Scale(const uint8_t* code) const;
+  void Scales(const uint8_t* codes, int64_t n, float* scales) const;
+  // Norm of n codes.
+  void Norms(const uint8_t* codes, int64_t n, float* norms) const;
   // Pi q (32 blocks).
   std::vector<float> Rotated(const float* q) const;
 
  private:
   bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
+  // The f16 that lies `at` bytes after the levels of n codes.
+  void LoadFactors(const uint8_t* codes, int64_t n, int64_t at, float* factors) const;
 
   Grid grid_;
   Rounding rounding_;
