@@ -16,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
-void Scan(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+void Scan(bool, const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
           const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
   const int64_t width = blocks * kCodeBlock;
   std::vector<uint8_t> levels(static_cast<size_t>(width));
@@ -48,6 +48,7 @@ using Bytes = hn::Vec<DB>;
 using Ints = hn::Vec<DI>;
 constexpr int kPartBytes = static_cast<int>(hn::MaxLanes(DB()));
 constexpr int kParts = kCodeBlock / kPartBytes;
+constexpr int64_t kLine = 64;
 
 #define LOWBIT_PARTS(p) _Pragma("GCC unroll 2") for (int p = 0; p < kParts; ++p)
 
@@ -174,6 +175,18 @@ HWY_INLINE Bytes Levels(const Tables& tables, const uint8_t* packed, const uint8
   }
 }
 
+// sum + the sums of four neighbouring products; level <= 255.
+HWY_INLINE Ints ByteDot(Ints sum, Bytes level, hn::Vec<DS> q) {
+#if HWY_TARGET == HWY_AVX3
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(level.raw), "v"(q.raw));
+#elif HWY_TARGET == HWY_AVX2
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(level.raw), "x"(q.raw));
+#else
+  (void)level, (void)q;  // never called
+#endif
+  return sum;
+}
+
 // sum of four neighbouring products in each 32-bit lane (in some order of the lanes); level <= 127.
 HWY_INLINE Ints Products(Bytes level, hn::Vec<DS> q) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
@@ -230,7 +243,7 @@ void DecodeWith(const Tables& tables, int64_t blocks, const uint8_t* packed, int
 }
 
 // One query against kRows codes at a time.
-template <int kBits, bool kTrellis, int kRows>
+template <int kBits, bool kTrellis, bool kByteDot, int kRows>
 HWY_INLINE void ScanFew(const Tables& tables, const int8_t* query, int64_t blocks, const uint8_t* packed,
                         int64_t stride, int32_t* sums) {
   const DS ds;
@@ -242,7 +255,8 @@ HWY_INLINE void ScanFew(const Tables& tables, const int8_t* query, int64_t block
       const auto q = hn::LoadU(ds, query + b * kCodeBlock + part * kPartBytes);
       for (int i = 0; i < kRows; ++i) {
         const uint8_t* row = packed + i * stride;
-        sum[i] = Accumulate<kBits>(sum[i], Levels<kBits, kTrellis>(tables, row + at, row + next, part), q);
+        const Bytes level = Levels<kBits, kTrellis>(tables, row + at, row + next, part);
+        sum[i] = kByteDot ? ByteDot(sum[i], level, q) : Accumulate<kBits>(sum[i], level, q);
       }
     }
   }
@@ -271,7 +285,7 @@ void DotFour(const int8_t* query, int64_t width, const uint8_t* levels, int64_t 
   }
 }
 
-template <int kBits, bool kTrellis>
+template <int kBits, bool kTrellis, bool kByteDot>
 void ScanWith(const Tables& tables, const int8_t* query, int64_t queries, int64_t blocks,
               const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
   const int64_t width = blocks * kCodeBlock, four = queries / 4 * 4;
@@ -289,10 +303,14 @@ void ScanWith(const Tables& tables, const int8_t* query, int64_t queries, int64_
   for (int64_t r = four; r < queries; ++r) {
     const int8_t* q = query + r * width;
     int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-      ScanFew<kBits, kTrellis, 4>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
+    for (; i + 4 <= n; i += 4) {
+      // A few queries wait for memory: the codes that follow these n are asked for meanwhile.
+      for (int64_t next = 0; next < 4 * stride; next += kLine)
+        __builtin_prefetch(packed + (n + i) * stride + next);
+      ScanFew<kBits, kTrellis, kByteDot, 4>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
+    }
     for (; i < n; ++i)
-      ScanFew<kBits, kTrellis, 1>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
+      ScanFew<kBits, kTrellis, kByteDot, 1>(tables, q, blocks, packed + i * stride, stride, sums + r * n + i);
   }
 }
 
@@ -330,11 +348,16 @@ void Dispatch(const CodeAlphabet& alphabet, F f) {
   }
 }
 
-void Scan(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
+void Scan(bool byte_dot, const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
           const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
   const Tables tables = TablesOf(alphabet);
   Dispatch(alphabet, [&](auto bits, auto trellis) {
-    ScanWith<bits, trellis>(tables, query, queries, blocks, packed, stride, n, sums);
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+    if (byte_dot)
+      return ScanWith<bits, trellis, true>(tables, query, queries, blocks, packed, stride, n, sums);
+#endif
+    (void)byte_dot;
+    ScanWith<bits, trellis, false>(tables, query, queries, blocks, packed, stride, n, sums);
   });
 }
 
@@ -360,7 +383,7 @@ HWY_EXPORT(Decode);
 
 void ScanCodes(const CodeAlphabet& alphabet, const int8_t* query, int64_t queries, int64_t blocks,
                const uint8_t* packed, int64_t stride, int64_t n, int32_t* sums) {
-  LOWBIT_KERNEL(Scan)(alphabet, query, queries, blocks, packed, stride, n, sums);
+  LOWBIT_KERNEL(Scan)(HasByteDot(CurrentTarget()), alphabet, query, queries, blocks, packed, stride, n, sums);
 }
 
 void DecodeCodes(const CodeAlphabet& alphabet, int64_t blocks, const uint8_t* packed, int64_t stride,

@@ -160,9 +160,12 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
   const int64_t width = blocks * kCodeBlock;
   // What is decoded at a time stays in the first cache level.
   const int64_t run = std::max<int64_t>(1, 16384 / (width * kTileRows)) * kTileRows;
-  Buffer<uint8_t> levels(static_cast<size_t>(run * width)), panels(levels.size());
   // What a last tile has beyond the codes is computed and dropped; its numbers only have to be there.
-  Buffer<float> padded(static_cast<size_t>(2 * run));
+  thread_local Buffer<uint8_t> levels, panels;
+  thread_local Buffer<float> padded;
+  levels.Reserve(static_cast<size_t>(run * width));
+  panels.Reserve(static_cast<size_t>(run * width));
+  padded.Reserve(static_cast<size_t>(2 * run));
   float *own_scale = padded.data(), *own_bias = padded.data() + run;
   for (int64_t first = 0; first < n; first += run) {
     const int64_t rows = std::min(run, n - first);
@@ -252,6 +255,27 @@ void Finish(const int32_t* sums, int64_t n, float factor, float middle, float co
   }
 }
 
+void Factors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared, float* factors) {
+  const DF d;
+  const hn::Rebind<hwy::float16_t, DF> half;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  HWY_ALIGN uint16_t halves[16] = {};
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t count = std::min(lanes, n - i);
+    for (int64_t j = 0; j < count; ++j, from += stride) std::memcpy(halves + j, from, sizeof halves[0]);
+    const auto loaded = hn::PromoteTo(d, hn::Load(half, reinterpret_cast<const hwy::float16_t*>(halves)));
+    auto factor = hn::Mul(loaded, hn::Set(d, multiplier));
+    if (squared) factor = hn::Mul(factor, factor);
+    if (count == lanes) {
+      hn::StoreU(factor, d, factors + i);
+    } else {
+      HWY_ALIGN float last[16];
+      hn::Store(factor, d, last);
+      std::copy(last, last + count, factors + i);
+    }
+  }
+}
+
 float Round(const float* q, int64_t n, int8_t* bytes, int32_t* total) {
   const DF d;
   const DI di;
@@ -294,6 +318,7 @@ HWY_AFTER_NAMESPACE();
 namespace lowbit {
 
 HWY_EXPORT(Finish);
+HWY_EXPORT(Factors);
 HWY_EXPORT(Round);
 HWY_EXPORT(ScoreMany);
 HWY_EXPORT(SelectMany);
@@ -315,7 +340,8 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
     return LOWBIT_KERNEL(ScoreMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
                                     scale, bias, scores);
   }
-  std::vector<int32_t> sums(static_cast<size_t>(queries.count * n));
+  thread_local Buffer<int32_t> sums;
+  sums.Reserve(static_cast<size_t>(queries.count * n));
   ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
   for (int64_t r = 0; r < queries.count; ++r) {
     LOWBIT_KERNEL(Finish)
@@ -333,6 +359,11 @@ void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
   }
   ScoreCodes(alphabet, queries, blocks, packed, stride, n, scale, bias, passed.score);
   SelectPassed(n, passed);
+}
+
+void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
+                 float* factors) {
+  LOWBIT_KERNEL(Factors)(from, stride, n, multiplier, squared, factors);
 }
 
 float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum) {

@@ -35,4 +35,8 @@ void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
 // query of zeros. Throws nothing: entries that are not finite are the caller's to refuse.
 float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum);
 
+// factors[i] = multiplier * the f16 at from + i stride, or the square of that.
+void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
+                 float* factors);
+
 }  // namespace lowbit

@@ -10,7 +10,6 @@
 #include "lowbit/base/float16.h"
 #include "lowbit/format/lloyd_max.h"
 #include "lowbit/kernel/code_scores.h"
-#include "lowbit/kernel/float_matmul.h"
 
 namespace lowbit {
 namespace {
@@ -66,28 +65,29 @@ class GridBatch : public VectorCode::Batch {
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
     const Factors of = FactorsOf(codes, n);
-    ScoreCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale.data(),
-               of.bias.data(), scores);
+    ScoreCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale, of.bias,
+               scores);
   }
   void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const override {
     const Factors of = FactorsOf(codes, n);
-    SelectCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale.data(),
-                of.bias.data(), passed);
+    SelectCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale, of.bias,
+                passed);
   }
 
  private:
   struct Factors {
-    Buffer<float> scale, bias;  // (n)
+    float *scale, *bias;  // (n), of this thread until the next call
   };
   Factors FactorsOf(const uint8_t* codes, int64_t n) const {
-    Factors of{Buffer<float>(static_cast<size_t>(n)), Buffer<float>(static_cast<size_t>(n))};
-    code_.Scales(codes, n, of.scale.data());
+    thread_local Buffer<float> memory;
+    memory.Reserve(static_cast<size_t>(2 * n));
+    const Factors of{memory.data(), memory.data() + n};
+    code_.Scales(codes, n, of.scale);
     if (kind_ == ScoreKind::kNegativeProduct) {
-      std::fill(of.bias.begin(), of.bias.end(), 0.0f);
+      std::fill(of.bias, of.bias + n, 0.0f);
       return of;
     }
-    code_.Norms(codes, n, of.bias.data());
-    for (float& norm : of.bias) norm *= norm;
+    code_.SquaredNorms(codes, n, of.bias);
     return of;
   }
   ByteQueries queries() const {
@@ -244,6 +244,7 @@ GridCode::GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, 
       norms_(options.norms),
       blocks_(BlocksFor(dim)),
       root_(std::sqrt(static_cast<float>(blocks_ * kCodeBlock))),
+      to_scale_(1 / root_),
       rotation_(blocks_ * kCodeBlock, options.rotation) {}
 
 int64_t GridCode::bytes() const {
@@ -268,44 +269,24 @@ std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(MatrixView<const float
 }
 
 float GridCode::Scale(const uint8_t* code) const {
-  return LoadFactor(code + CodeBytes(grid_.alphabet.bits, blocks_)) / root_;
-}
-
-void GridCode::LoadFactors(const uint8_t* codes, int64_t n, int64_t at, float* factors) const {
-  constexpr int64_t kRun = 256;
-  uint16_t halves[kRun];
-  const int64_t stride = bytes();
-  codes += CodeBytes(grid_.alphabet.bits, blocks_) + at;
-  for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t count = std::min(kRun, n - begin);
-    for (int64_t i = 0; i < count; ++i)
-      std::memcpy(halves + i, codes + (begin + i) * stride, sizeof(uint16_t));
-    ConvertToFloat(DType::kF16, halves, count, factors + begin);
-  }
+  return LoadFactor(code + CodeBytes(grid_.alphabet.bits, blocks_)) * to_scale_;
 }
 
 void GridCode::Scales(const uint8_t* codes, int64_t n, float* scales) const {
-  LoadFactors(codes, n, 0, scales);
-  for (int64_t i = 0; i < n; ++i) scales[i] /= root_;
+  LoadFactors(codes + CodeBytes(grid_.alphabet.bits, blocks_), bytes(), n, to_scale_, false, scales);
 }
 
-void GridCode::Norms(const uint8_t* codes, int64_t n, float* norms) const {
-  switch (scaling_) {
-    case Scaling::kNorm:
-      return LoadFactors(codes, n, 0, norms);
-    case Scaling::kDebiased:
-      LoadFactors(codes, n, 0, norms);
-      for (int64_t i = 0; i < n; ++i) norms[i] *= static_cast<float>(1 - grid_.distortion);
-      return;
-    case Scaling::kUnbiased:
-      if (norms_) return LoadFactors(codes, n, kFactorBytes, norms);
-  }
-  Fail("{}: made without norms, so it gives inner products and no distances", name());
+void GridCode::LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const {
+  if (scaling_ == Scaling::kUnbiased && !norms_)
+    Fail("{}: made without norms, so it gives inner products and no distances", name());
+  const float multiplier = scaling_ == Scaling::kDebiased ? static_cast<float>(1 - grid_.distortion) : 1.0f;
+  const int64_t at = CodeBytes(grid_.alphabet.bits, blocks_) + (stores_norm() ? kFactorBytes : 0);
+  LoadFactors(codes + at, bytes(), n, multiplier, squared, norms);
 }
 
 float GridCode::Norm(const uint8_t* code) const {
   float norm;
-  Norms(code, 1, &norm);
+  LoadNorms(code, 1, false, &norm);
   return norm;
 }
 

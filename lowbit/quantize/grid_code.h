@@ -77,22 +77,23 @@ class GridCode : public VectorCode {
   // s of a code, for values of ByteQuery::Products, and of n codes.
   float Scale(const uint8_t* code) const;
   void Scales(const uint8_t* codes, int64_t n, float* scales) const;
-  // Norm of n codes.
-  void Norms(const uint8_t* codes, int64_t n, float* norms) const;
+  // The squares of Norm of n codes.
+  void SquaredNorms(const uint8_t* codes, int64_t n, float* squares) const {
+    LoadNorms(codes, n, true, squares);
+  }
   // Pi q (32 blocks).
   std::vector<float> Rotated(const float* q) const;
 
  private:
   bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
-  // The f16 that lies `at` bytes after the levels of n codes.
-  void LoadFactors(const uint8_t* codes, int64_t n, int64_t at, float* factors) const;
+  void LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const;
 
   Grid grid_;
   Rounding rounding_;
   Scaling scaling_;
   bool norms_;
   int64_t blocks_;
-  float root_;  // sqrt(32 blocks)
+  float root_, to_scale_;  // sqrt(32 blocks) and its inverse
   Rotation rotation_;
 };
 
