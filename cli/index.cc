@@ -335,6 +335,8 @@ Action AddIndex(CLI::App& app, Common& common) {
                        [a, &common](const CLI::App&) { return RunIndexEval(*a, common); });
   wants_index(eval);
   wants_queries(eval);
+  eval->add_flag("--limits", a->limits,
+                 "Measure the machine's limits too (takes 1 GiB of memory) and print what share was reached");
   eval->add_option("-k", a->eval_k, "Neighbours of each query, at most as many as the truth has")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

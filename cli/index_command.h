@@ -16,6 +16,7 @@ struct IndexArguments {
   std::string spec = "Trellis4", metric = "l2", like, output, truth, filter, except;
   std::vector<std::string> others;  // merge
   std::vector<int64_t> id;
+  bool limits = false;
   int64_t first_id = -1, limit = 0, sample = 0, k = 10, eval_k = 100, refine = 4;
   std::vector<int64_t> nprobe;
   std::vector<uint32_t> part = {0, 1};

@@ -13,6 +13,7 @@
 #include "lowbit/base/progress.h"
 #include "lowbit/index/top_k.h"
 #include "lowbit/index/vector_file_source.h"
+#include "lowbit/kernel/limits.h"
 #include "lowbit/kernel/row_scores.h"
 #include "lowbit/kernel/targets.h"
 #include "lowbit/report/table.h"
@@ -160,6 +161,34 @@ Measured Measure(const VectorIndex& index, MatrixView<const float> queries, cons
   return measured;
 }
 
+// What the machine can do, and how much of it a search used.
+struct Limits {
+  double read = 0, dot = 0, clock = 0;  // bytes, operations, reference cycles a second
+};
+struct Shares {
+  double cycles = 0;  // of one thread for a pair
+  double read = 0;    // of the bandwidth: the codes of the whole index, once, over the time
+  double dot = 0;     // of the byte-dot peak; 0 where codes are not multiplied as bytes
+};
+
+Limits MeasureLimits() {
+  ThreadPool& pool = ThreadPool::Global();
+  constexpr size_t kMemory = size_t{1} << 30;  // larger than any cache
+  return {MeasureReadBandwidth(pool, kMemory), MeasureDotPeak(pool), MeasureReferenceClock()};
+}
+
+Shares SharesOf(const Measured& m, const VectorIndex& index, int64_t queries, const Limits& limits) {
+  Shares shares{.cycles = ThreadPool::Global().threads() * limits.clock / m.pairs_per_second};
+  const IndexCodec& codec = index.model().codec();
+  if (codec.of_residuals())
+    shares.dot = 2.0 * static_cast<double>(codec.projected_dim()) * m.pairs_per_second / limits.dot;
+  if (m.nprobe >= index.model().lists()) {
+    const double seconds = static_cast<double>(queries) / m.queries_per_second;
+    shares.read = static_cast<double>(BytesOf(index).codes) / seconds / limits.read;
+  }
+  return shares;
+}
+
 }  // namespace
 
 int RunIndexSearch(const IndexArguments& a, const Common& common) {
@@ -218,12 +247,19 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
   });
 
   const IndexBytes bytes = BytesOf(index);
+  const std::optional<Limits> limits = a.limits ? std::optional(MeasureLimits()) : std::nullopt;
   if (common.json) {
     json rows = json::array();
     for (const Measured& m : sweep) {
       json row = {
           {"nprobe", m.nprobe}, {"queries_per_s", m.queries_per_second}, {"pairs_per_s", m.pairs_per_second}};
       for (size_t i = 0; i < ranks.size(); ++i) row[fmt::format("recall_{}", ranks[i])] = m.recall[i];
+      if (limits) {
+        const Shares shares = SharesOf(m, index, queries.count, *limits);
+        row["cycles_per_pair"] = shares.cycles;
+        if (shares.dot > 0) row["dot_share"] = shares.dot;
+        if (shares.read > 0) row["bandwidth_share"] = shares.read;
+      }
       rows.push_back(row);
     }
     fmt::print("{}\n", json{{"index", a.index},
@@ -246,12 +282,23 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
   for (const int64_t r : ranks) columns.push_back({fmt::format("recall@{}", r), report::Align::kRight});
   columns.push_back({"queries/s", report::Align::kRight});
   columns.push_back({"Mpairs/s", report::Align::kRight});
+  if (limits) {
+    for (const char* name : {"cycles/pair", "of byte dots", "of reading"})
+      columns.push_back({name, report::Align::kRight});
+  }
   report::Table table(columns);
   for (const Measured& m : sweep) {
     std::vector<report::Cell> cells = {m.nprobe};
     for (const double recall : m.recall) cells.push_back(report::Cell(recall, 4));
     cells.push_back(report::Cell(m.queries_per_second, 0));
     cells.push_back(report::Cell(m.pairs_per_second * 1e-6, 1));
+    if (limits) {
+      const Shares shares = SharesOf(m, index, queries.count, *limits);
+      const auto percent = [](double share) { return share > 0 ? fmt::format("{:.1f} %", 100 * share) : ""; };
+      cells.push_back(report::Cell(shares.cycles, 2));
+      cells.push_back(percent(shares.dot));
+      cells.push_back(percent(shares.read));
+    }
     table.AddRow(cells);
   }
   fmt::print("{}: {}, {}, {} vectors of {} dimensions; {} queries, k = {}, {} threads, {}\n", a.index,
@@ -260,6 +307,13 @@ int RunIndexEval(const IndexArguments& a, const Common& common) {
   fmt::print("{:.3f} bits a dimension in the file, {:.3f} of codes\n\n{}",
              BitsPerDimension(index, bytes.file), BitsPerDimension(index, bytes.codes + bytes.fine),
              table.ToText());
+  if (limits) {
+    fmt::print(
+        "\nLimits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products. Cycles are of "
+        "one "
+        "thread, at {:.2f} GHz;\nof reading: the codes of the whole index read once.\n",
+        limits->read * 1e-9, limits->dot * 1e-9, limits->clock * 1e-9);
+  }
   return 0;
 }
 

@@ -194,5 +194,19 @@ double MeasureFmaPeak(ThreadPool& pool) {
   return Peak(pool, LOWBIT_KERNEL(FmaRounds));
 }
 
+double MeasureReferenceClock() {
+#if HWY_ARCH_X86
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  const uint64_t first = __builtin_ia32_rdtsc();
+  while (Clock::now() - begin < std::chrono::milliseconds(20)) {
+  }
+  const auto ticks = static_cast<double>(__builtin_ia32_rdtsc() - first);
+  return ticks / std::chrono::duration<double>(Clock::now() - begin).count();
+#else
+  return 0;
+#endif
+}
+
 }  // namespace lowbit
 #endif  // HWY_ONCE

@@ -22,4 +22,8 @@ double MeasureDotPeak(ThreadPool& pool);
 // The same of f32 fused multiply-add.
 double MeasureFmaPeak(ThreadPool& pool);
 
+// Ticks a second of the time-stamp counter, the reference clock in which cycles are given; 0 where there is
+// none.
+double MeasureReferenceClock();
+
 }  // namespace lowbit

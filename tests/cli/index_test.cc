@@ -97,7 +97,10 @@ TEST_F(IndexCommand, EvalComparesWithTheExactNeighbours) {
   ASSERT_EQ(eval["sweep"].size(), 1u);
   for (const char* r : {"recall_1", "recall_10", "recall_100"}) EXPECT_EQ(eval["sweep"][0][r], 1.0);
   EXPECT_GT(eval["sweep"][0]["pairs_per_s"], 0);
-  eval = Json("eval {flat} --queries {query.fvecs} --base {base.fvecs} -k 20");
+  EXPECT_FALSE(eval["sweep"][0].contains("cycles_per_pair"));
+  eval = Json("eval {flat} --queries {query.fvecs} --base {base.fvecs} -k 20 --limits");
+  EXPECT_GT(eval["sweep"][0]["bandwidth_share"], 0);
+  EXPECT_TRUE(eval["sweep"][0].contains("cycles_per_pair"));
   EXPECT_EQ(eval["k"], 20);
   EXPECT_EQ(eval["sweep"][0]["recall_10"], 1.0);
   EXPECT_FALSE(eval["sweep"][0].contains("recall_100")) << "twenty were asked for";
