@@ -197,8 +197,6 @@ PyramidCodec::PyramidCodec(int dimension, int pulses) : dimension_(dimension), p
       AddWords(own, Sum(pair, j), words_);
     }
   }
-  if (words_ == 1) MakeFastTables<uint64_t>();
-  if (words_ == 2) MakeFastTables<Word2>();
 }
 
 void PyramidCodec::CheckIndex(const uint64_t* index) const {
@@ -210,14 +208,43 @@ void PyramidCodec::CheckIndex(const uint64_t* index) const {
        dimension_, pulses_);
 }
 
+template <typename U>
+U PyramidCodec::CountAs(int pair, int64_t k) const {
+  return Load<U>(Sum(pair, k), words_) - Load<U>(Sum(pair, k - 1), words_);
+}
+
+// Calls f for the type that holds an index.
+template <typename F>
+void PyramidCodec::WithNumbers(F f) const {
+  if (words_ == 1) {
+    f.template operator()<uint64_t>();
+  } else if (words_ == 2) {
+    f.template operator()<Word2>();
+  } else {
+    f.template operator()<Big>();
+  }
+}
+
 // E(n, k, p) = sum_{i=1}^{p-1} (A(n, k-i) - A(n, k-p)). Sums may pass the length of a number, differences do
 // not.
 template <typename U>
-U PyramidCodec::Start(int pair, int64_t k, int64_t p) const {
+U PyramidCodec::StartAs(int pair, int64_t k, int64_t p) const {
   const auto a = [&](int64_t j) { return Load<U>(Sum(pair, j), words_); };
   const auto aa = [&](int64_t j) { return Load<U>(SumOfSums(pair, j), words_); };
   const U e = aa(k - 1) - aa(k - p) - a(k - p) * static_cast<uint64_t>(p - 1);
   return a(k) - a(k - 1) + e * 4;
+}
+
+std::vector<uint64_t> PyramidCodec::CountBehind(int pair, int64_t k) const {
+  std::vector<uint64_t> number(static_cast<size_t>(words_));
+  WithNumbers([&]<typename U>() { Store(CountAs<U>(pair, k), number.data()); });
+  return number;
+}
+
+std::vector<uint64_t> PyramidCodec::Start(int pair, int64_t k, int64_t p) const {
+  std::vector<uint64_t> number(static_cast<size_t>(words_));
+  if (p > 0) WithNumbers([&]<typename U>() { Store(StartAs<U>(pair, k, p), number.data()); });
+  return number;
 }
 
 // From the last pair to the first, each adding its part to the index of those behind it.
@@ -235,8 +262,8 @@ void PyramidCodec::EncodeAs(std::span<const int16_t> y, uint64_t* index) const {
     if (p > 0) {
       const uint64_t r = a > 0 && b >= 0 ? 0 : a <= 0 && b > 0 ? 1 : a < 0 ? 2 : 3;
       const auto t = static_cast<uint64_t>(std::abs(r % 2 == 0 ? b : a));
-      const U behind = Load<U>(Sum(pair, k), words_) - Load<U>(Sum(pair, k - 1), words_);
-      rest = Start<U>(pair, all, p) + (behind * t + rest) * 4 + Number<U>(r, words_);
+      const U behind = CountAs<U>(pair, k);
+      rest = StartAs<U>(pair, all, p) + (behind * t + rest) * 4 + Number<U>(r, words_);
     }
     k = all;
   }
@@ -250,13 +277,7 @@ void PyramidCodec::Encode(std::span<const int16_t> y, std::span<uint64_t> index)
   int64_t pulses = 0;
   for (const int16_t value : y) pulses += std::abs(value);
   if (pulses != pulses_) Fail("a point of {} pulses does not lie on the pyramid of {}", pulses, pulses_);
-  if (words_ == 1) {
-    EncodeAs<uint64_t>(y, index.data());
-  } else if (words_ == 2) {
-    EncodeAs<Word2>(y, index.data());
-  } else {
-    EncodeAs<Big>(y, index.data());
-  }
+  WithNumbers([&]<typename U>() { EncodeAs<U>(y, index.data()); });
 }
 
 template <typename U>
@@ -265,13 +286,13 @@ void PyramidCodec::DecodeAs(const uint64_t* index, int16_t* y) const {
   int64_t k = pulses_;
   for (int pair = 0; pair < dimension_ / 2; ++pair, y += 2) {
     y[0] = y[1] = 0;
-    if (k == 0 || rest < Start<U>(pair, k, 1)) continue;
-    const int64_t p = LastNotAbove(1, k, rest, [&](int64_t i) { return Start<U>(pair, k, i); });
-    rest = rest - Start<U>(pair, k, p);
+    if (k == 0 || rest < StartAs<U>(pair, k, 1)) continue;
+    const int64_t p = LastNotAbove(1, k, rest, [&](int64_t i) { return StartAs<U>(pair, k, i); });
+    rest = rest - StartAs<U>(pair, k, p);
     k -= p;
     const uint64_t r = LowWord(rest) & 3;
     rest = rest >> 2;
-    const U behind = Load<U>(Sum(pair, k), words_) - Load<U>(Sum(pair, k - 1), words_);
+    const U behind = CountAs<U>(pair, k);
     const int64_t t =
         LastNotAbove(0, p - 1, rest, [&](int64_t i) { return behind * static_cast<uint64_t>(i); });
     rest = rest - behind * static_cast<uint64_t>(t);
@@ -287,146 +308,8 @@ void PyramidCodec::Decode(std::span<const uint64_t> index, std::span<int16_t> y)
     Fail("a point of {} coordinates and an index of {} words for a pyramid with {} and {}", y.size(),
          index.size(), dimension_, words_);
   CheckIndex(index.data());
-  if (words_ == 1) {
-    DecodeAs<uint64_t>(index.data(), y.data());
-  } else if (words_ == 2) {
-    DecodeAs<Word2>(index.data(), y.data());
-  } else {
-    DecodeAs<Big>(index.data(), y.data());
-  }
+  WithNumbers([&]<typename U>() { DecodeAs<U>(index.data(), y.data()); });
 }
-
-// ---- Many at once
-// ---------------------------------------------------------------------------------------------
-
-template <typename U>
-void PyramidCodec::MakeFastTables() {
-  const int pairs = dimension_ / 2;
-  const int64_t row = pulses_ + 2, rows = int64_t{pairs} * (pulses_ + 1);
-  if (rows * row * words_ * 8 > (16 << 20)) return;
-  starts_.assign(static_cast<size_t>(rows * row * words_), ~uint64_t{0});
-  rows_.resize(static_cast<size_t>(rows));
-  const auto width = [](U v) -> int {
-    const auto high = static_cast<uint64_t>(Word2{v} >> 64);
-    return static_cast<int>(high != 0 ? 64 + std::bit_width(high) : std::bit_width(static_cast<uint64_t>(v)));
-  };
-  for (int pair = 0; pair < pairs; ++pair) {
-    for (int64_t k = 0; k <= pulses_; ++k) {
-      const int64_t at = int64_t{pair} * (pulses_ + 1) + k;
-      Row& own = rows_[static_cast<size_t>(at)];
-      uint64_t* const to = starts_.data() + at * row * words_;
-      Store(U{0}, to);
-      for (int64_t p = 1; p <= k; ++p) Store(Start<U>(pair, k, p), to + p * words_);
-      // To divide by V: its leading 48 bits, rounded up. A quotient below 2^15 comes out at most one short.
-      const U v = Load<U>(Sum(pair, k), words_) - Load<U>(Sum(pair, k - 1), words_);
-      const int shift = std::max(0, width(v) - 48);
-      const uint64_t leading = static_cast<uint64_t>(v >> shift) + (shift > 0 ? 1 : 0);
-      own.count[0] = static_cast<uint64_t>(v);
-      own.count[1] = static_cast<uint64_t>(Word2{v} >> 64);
-      own.reciprocal = leading == 0 ? 0 : ~uint64_t{0} / leading;
-      own.shift = static_cast<uint8_t>(shift);
-      // The indices of this pair and all behind it: V + 4 E for p = k + 1.
-      const U all = k == 0 ? U{1} : Start<U>(pair, k, k + 1);
-      own.guide_shift = static_cast<uint8_t>(std::max(0, width(all - 1) - 6));
-      int64_t p = 0;
-      for (uint64_t i = 0; i < 64; ++i) {
-        while (p < k && Load<U>(to + (p + 1) * words_, words_) <= (U{i} << own.guide_shift)) ++p;
-        own.guide[i] = static_cast<uint16_t>(p);
-      }
-      if (own.count[1] != 0)
-        narrow_pair_ = std::max(narrow_pair_, pair + 1);  // the next indices take two words
-    }
-  }
-  if (words_ == 2) narrow_pair_ = std::max(narrow_pair_, 1);
-}
-
-constexpr int kTogether = 4;  // points whose chains of dependent steps overlap
-
-// Hardly a branch depends on what is decoded. U holds the indices of the first pairs, one word those from
-// narrow_pair_ on.
-template <typename U, typename T>
-void PyramidCodec::DecodeFour(const uint64_t* indices, T* y) const {
-  constexpr int kWords = sizeof(U) / 8;
-  const int pairs = dimension_ / 2;
-  const int64_t row = int64_t{pulses_ + 2} * kWords;
-  int64_t left[kTogether];
-  // All ones for true: no compiler makes a jump of it.
-  const auto mask = [](bool condition) { return -static_cast<int64_t>(condition); };
-  const auto step = [&]<typename V>(V& index, int64_t& k, int pair, T* to) {
-    const int64_t at = int64_t{pair} * (pulses_ + 1) + k;
-    const uint64_t* const start = starts_.data() + at * row;
-    const Row& here = rows_[static_cast<size_t>(at)];
-    int64_t p = here.guide[static_cast<uint64_t>(index >> here.guide_shift) & 63];
-    p -= mask(Load<V>(start + (p + 1) * kWords, kWords) <= index);
-    while (Load<V>(start + (p + 1) * kWords, kWords) <= index) ++p;  // several starts in one 64th: rare
-    const Row& behind = rows_[static_cast<size_t>(at - p)];
-    const V count = Load<V>(behind.count, kWords), inside = index - Load<V>(start + p * kWords, kWords);
-    // Without pulses the index passes as it is: t = 0, and turning (0, 0) changes nothing.
-    const V value = inside >> (mask(p > 0) & 2);
-    auto t = static_cast<uint64_t>(
-        (Word2{static_cast<uint64_t>(value >> behind.shift)} * behind.reciprocal) >> 64);
-    V rest = value - count * t;
-    const int64_t more = mask(rest >= count);
-    t -= static_cast<uint64_t>(more);
-    index = rest - (count & static_cast<V>(more));
-    k -= p;
-    const auto r = static_cast<int64_t>(static_cast<uint64_t>(inside) & 3), odd = -(r & 1), sign = -(r >> 1);
-    const auto b = static_cast<int64_t>(t), a = p - b;
-    to[0] = static_cast<T>(((a ^ ((a ^ -b) & odd)) ^ sign) - sign);
-    to[1] = static_cast<T>(((b ^ ((a ^ b) & odd)) ^ sign) - sign);
-  };
-  uint64_t narrow[kTogether];
-  for (int g = 0; g < kTogether; ++g) {
-    narrow[g] = indices[g * kWords];
-    left[g] = pulses_;
-  }
-  int pair = 0;
-  if constexpr (kWords == 2) {
-    Word2 wide[kTogether];
-    for (int g = 0; g < kTogether; ++g) wide[g] = Load<Word2>(indices + 2 * g, 2);
-    for (; pair < narrow_pair_; ++pair) {
-      for (int g = 0; g < kTogether; ++g) step(wide[g], left[g], pair, y + g * dimension_ + 2 * pair);
-    }
-    for (int g = 0; g < kTogether; ++g) narrow[g] = static_cast<uint64_t>(wide[g]);
-  }
-  for (; pair < pairs; ++pair) {
-    for (int g = 0; g < kTogether; ++g) step(narrow[g], left[g], pair, y + g * dimension_ + 2 * pair);
-  }
-  if (dimension_ % 2 == 1) {
-    for (int g = 0; g < kTogether; ++g)
-      y[(g + 1) * dimension_ - 1] = static_cast<T>(narrow[g] == 0 ? left[g] : -left[g]);
-  }
-}
-
-template <typename T>
-void PyramidCodec::DecodeMany(std::span<const uint64_t> indices, std::span<T> y) const {
-  const auto count = static_cast<int64_t>(indices.size()) / words_;
-  if (static_cast<int64_t>(indices.size()) != count * words_ ||
-      static_cast<int64_t>(y.size()) != count * dimension_)
-    Fail("{} index words and {} coordinates do not make whole points of a pyramid with {} and {} each",
-         indices.size(), y.size(), words_, dimension_);
-  if (std::is_same_v<T, int8_t> && pulses_ > 127)
-    Fail("coordinates of a pyramid with {} pulses do not fit bytes", pulses_);
-  for (int64_t i = 0; i < count; ++i) CheckIndex(indices.data() + i * words_);
-  int64_t i = 0;
-  if (!starts_.empty()) {
-    for (; i + kTogether <= count; i += kTogether) {
-      const uint64_t* from = indices.data() + i * words_;
-      T* to = y.data() + i * dimension_;
-      words_ == 1 ? DecodeFour<uint64_t>(from, to) : DecodeFour<Word2>(from, to);
-    }
-  }
-  std::vector<int16_t> one(static_cast<size_t>(dimension_));
-  for (; i < count; ++i) {
-    Decode(indices.subspan(static_cast<size_t>(i * words_), static_cast<size_t>(words_)), one);
-    std::transform(one.begin(), one.end(), y.begin() + i * dimension_,
-                   [](int16_t v) { return static_cast<T>(v); });
-  }
-}
-
-template void PyramidCodec::DecodeMany(std::span<const uint64_t>, std::span<int8_t>) const;
-template void PyramidCodec::DecodeMany(std::span<const uint64_t>, std::span<int16_t>) const;
-template void PyramidCodec::DecodeMany(std::span<const uint64_t>, std::span<float>) const;
 
 int PyramidPulses(int dimension, int bits) {
   if (dimension < 1 || dimension > 1024 || bits < 0 || bits > 16384)

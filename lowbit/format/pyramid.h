@@ -43,44 +43,34 @@ class PyramidCodec {
   // Throws lowbit::Error when the index is not below V(N, K).
   void Decode(std::span<const uint64_t> index, std::span<int16_t> y) const;
 
-  // Many points at once, several in step: indices (count, words()) -> y (count, dimension). T is int8_t (K <=
-  // 127), int16_t or float. Throws as Decode.
-  template <typename T>
-  void DecodeMany(std::span<const uint64_t> indices, std::span<T> y) const;
+  // What kernel/pyramid_decoder.h makes its tables of. Of a pair with n = dimension() - 2 - 2 pair
+  // coordinates behind it: V(n, k), and where the indices with p of k pulses in the pair begin, 0 for p = 0;
+  // they end at p = k + 1. words() words each.
+  std::vector<uint64_t> CountBehind(int pair, int64_t k) const;
+  std::vector<uint64_t> Start(int pair, int64_t k, int64_t p) const;
+  // Throws lowbit::Error when the index, words() words, is not below V(N, K).
+  void CheckIndex(const uint64_t* index) const;
 
  private:
   // Of the pair with n = dimension - 2 - 2 pair coordinates behind it, for j from -1 to pulses:
   // A(n, j) = V(n, 0) + ... + V(n, j), and the same sum of A. words() words each.
   const uint64_t* Sum(int pair, int64_t j) const;
   const uint64_t* SumOfSums(int pair, int64_t j) const;
-  // V(n, k) + 4 E(n, k, p), p > 0: where the indices with p pulses in the pair begin.
+  template <typename F>
+  void WithNumbers(F f) const;
+  // V(n, k).
   template <typename U>
-  U Start(int pair, int64_t k, int64_t p) const;
+  U CountAs(int pair, int64_t k) const;
+  // V(n, k) + 4 E(n, k, p), p > 0.
+  template <typename U>
+  U StartAs(int pair, int64_t k, int64_t p) const;
   template <typename U>
   void EncodeAs(std::span<const int16_t> y, uint64_t* index) const;
   template <typename U>
   void DecodeAs(const uint64_t* index, int16_t* y) const;
-  template <typename U, typename T>
-  void DecodeFour(const uint64_t* indices, T* y) const;
-  template <typename U>
-  void MakeFastTables();
-  // Throws when the index is too large.
-  void CheckIndex(const uint64_t* index) const;
 
   int dimension_, pulses_, words_, bits_;
   std::vector<uint64_t> sums_, sums_of_sums_, count_;
-
-  // For DecodeMany, empty when they would exceed 16 MiB or an index has more than two words. For every (pair,
-  // k): Start for p = 0 to k, all ones behind it, and
-  struct Row {
-    uint64_t count[2];    // V(n, k)
-    uint64_t reciprocal;  // 2^64 / (V(n, k) / 2^shift), rounded down
-    uint8_t shift, guide_shift;
-    uint16_t guide[64];  // the largest p with Start <= i 2^guide_shift
-  };
-  int narrow_pair_ = 0;  // what narrow_pair_ and later pairs decode fits one word
-  std::vector<uint64_t> starts_;
-  std::vector<Row> rows_;
 };
 
 // The largest K for which an index of P(dimension, K) fits `bits` bits; at least 0.

@@ -49,11 +49,12 @@ PyramidQuantizer PyramidQuantizer::Train(const PointSource& source, const Pyrami
 }
 
 PyramidQuantizer::PyramidQuantizer(int dimension, int pulses, std::vector<float> levels)
-    : codec_(std::make_shared<PyramidCodec>(dimension, pulses)), levels_(std::move(levels)) {
+    : decoder_(std::make_shared<PyramidDecoder>(PyramidCodec(dimension, pulses))),
+      levels_(std::move(levels)) {
   if (levels_.empty() || levels_.size() > 65536 || !std::is_sorted(levels_.begin(), levels_.end()))
     Fail("{} gain levels: 1 to 65536 are possible, in ascending order", levels_.size());
-  for (int bit = 0; bit < codec_->bits(); bit += kCodeBits)
-    code_bits_.push_back(std::min(kCodeBits, codec_->bits() - bit));
+  for (int bit = 0; bit < codec().bits(); bit += kCodeBits)
+    code_bits_.push_back(std::min(kCodeBits, codec().bits() - bit));
   code_bits_.push_back(BitsToName(static_cast<int64_t>(levels_.size())));
 }
 
@@ -65,10 +66,10 @@ void PyramidQuantizer::Encode(MatrixView<const float> points, MatrixView<uint16_
   InTasks(points.rows, pool, [&](int64_t begin, int64_t end) {
     const auto d = static_cast<size_t>(points.cols);
     std::vector<int16_t> y(d);
-    std::vector<uint64_t> index(static_cast<size_t>(codec_->words()));
+    std::vector<uint64_t> index(static_cast<size_t>(codec().words()));
     for (int64_t p = begin; p < end; ++p) {
-      const float gain = Projection(PyramidDirection({points.Row(p), d}, codec_->pulses(), y));
-      codec_->Encode(y, index);
+      const float gain = Projection(PyramidDirection({points.Row(p), d}, codec().pulses(), y));
+      codec().Encode(y, index);
       uint16_t* const to = codes.Row(p);
       for (int64_t i = 0; i + 1 < codes.cols; ++i)
         to[i] = static_cast<uint16_t>(index[static_cast<size_t>(i / 4)] >> (i % 4 * kCodeBits));
@@ -82,7 +83,7 @@ void PyramidQuantizer::Decode(MatrixView<const uint16_t> codes, MatrixView<float
                               ThreadPool& pool) const {
   CheckShapes(points.rows, points.cols, codes.rows, codes.cols);
   InTasks(points.rows, pool, [&](int64_t begin, int64_t end) {
-    const auto d = static_cast<size_t>(points.cols), words = static_cast<size_t>(codec_->words());
+    const auto d = static_cast<size_t>(points.cols), words = static_cast<size_t>(codec().words());
     std::vector<uint64_t> indices(static_cast<size_t>(end - begin) * words);
     std::vector<float> y(static_cast<size_t>(end - begin) * d);
     for (int64_t p = begin; p < end; ++p) {
@@ -90,7 +91,7 @@ void PyramidQuantizer::Decode(MatrixView<const uint16_t> codes, MatrixView<float
         indices[static_cast<size_t>(p - begin) * words + static_cast<size_t>(i / 4)] |=
             uint64_t{codes(p, i)} << (i % 4 * kCodeBits);
     }
-    codec_->DecodeMany<float>(indices, y);
+    decoder_->Decode<float>(indices, y);
     for (int64_t p = begin; p < end; ++p) {
       const float* const from = y.data() + static_cast<size_t>(p - begin) * d;
       const uint16_t gain = codes(p, codes.cols - 1);

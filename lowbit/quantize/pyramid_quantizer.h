@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lowbit/format/pyramid.h"
+#include "lowbit/kernel/pyramid_decoder.h"
 #include "lowbit/quantize/vector_quantizer.h"
 
 namespace lowbit {
@@ -32,7 +33,7 @@ class PyramidQuantizer final : public VectorQuantizer {
   // `levels` ascend.
   PyramidQuantizer(int dimension, int pulses, std::vector<float> levels);
 
-  int64_t dimension() const override { return codec_->dimension(); }
+  int64_t dimension() const override { return codec().dimension(); }
   const std::vector<int>& code_bits() const override { return code_bits_; }
   int64_t table_values() const override { return static_cast<int64_t>(levels_.size()); }
   void Encode(MatrixView<const float> points, MatrixView<uint16_t> codes,
@@ -41,11 +42,11 @@ class PyramidQuantizer final : public VectorQuantizer {
   void Decode(MatrixView<const uint16_t> codes, MatrixView<float> points,
               ThreadPool& pool = ThreadPool::Global()) const override;
 
-  const PyramidCodec& codec() const { return *codec_; }
+  const PyramidCodec& codec() const { return decoder_->codec(); }
   const std::vector<float>& levels() const { return levels_; }
 
  private:
-  std::shared_ptr<const PyramidCodec> codec_;
+  std::shared_ptr<const PyramidDecoder> decoder_;
   std::vector<float> levels_;
   std::vector<int> code_bits_;
 };
