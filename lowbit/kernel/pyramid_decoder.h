@@ -28,15 +28,17 @@ class PyramidDecoder {
 
   // Where the kernels find it. Of each pair but the last of an even dimension, which needs none, and k or j
   // from 0 to K:
-  //   start of p = 0 to k where the indices with p pulses in the pair begin, all ones behind them
-  //   count of V(n, j), and 1 / V(n, j) rounded down to an f64; with two words a fourth makes them even
+  //   start of p = 0 to k where the indices with p pulses in the pair begin, all ones behind them; the
+  //   highest
+  //         bit of each word is turned
+  //   count of V(n, j), and 1 / V(n, j) as f64; with two words a fourth makes them even
   //   guide of 64 bytes: the largest p whose start is surely not above the i-th part
   struct Layout {
     int dimension, pulses, words;
     int steps = 0;          // pairs with tables
     int wide = 0;           // the first so many have numbers of two words
     int guide_shift = 0;    // the guide holds p >> guide_shift
-    double reciprocal = 0;  // 1 / V(N, K), rounded down
+    double reciprocal = 0;  // 1 / V(N, K)
     std::vector<uint64_t> start, count, guide;
   };
 
@@ -45,7 +47,9 @@ class PyramidDecoder {
   void MakePair(int pair, int words);
 
   PyramidCodec codec_;
-  Layout layout_;  // without tables when they would exceed 16 MiB or an index has more than two words
+  // Without tables, which is slow, when they would exceed 16 MiB, an index has more than two words, or V(N-2,
+  // K) takes all their bits.
+  Layout layout_;
 };
 
 }  // namespace lowbit

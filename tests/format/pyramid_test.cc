@@ -95,16 +95,6 @@ TEST(Pyramid, IsABijectionOnSmallOnes) {
         ASSERT_EQ(back, y);
       }
       ASSERT_EQ(seen.size(), points.size());
-      // All at once, in order of the index.
-      std::vector<uint64_t> indices(points.size());
-      std::iota(indices.begin(), indices.end(), 0);
-      std::vector<int8_t> many(points.size() * static_cast<size_t>(n));
-      codec.DecodeMany<int8_t>(indices, many);
-      for (size_t i = 0; i < indices.size(); ++i) {
-        std::vector<int16_t> one(static_cast<size_t>(n));
-        codec.Decode({&indices[i], 1}, one);
-        ASSERT_TRUE(std::equal(one.begin(), one.end(), many.begin() + static_cast<int64_t>(i) * n));
-      }
     }
   }
 }
@@ -129,8 +119,6 @@ TEST(Pyramid, RoundTripsAtAnySize) {
     const PyramidCodec codec(n, k);
     const auto words = static_cast<size_t>(codec.words());
     const int count = 203;
-    std::vector<uint64_t> indices;
-    std::vector<int16_t> all;
     for (int i = 0; i < count; ++i) {
       std::vector<int16_t> y = RandomPoint(n, k, random), back(y.size());
       if (i < 2) {  // all pulses in the first pair
@@ -142,8 +130,6 @@ TEST(Pyramid, RoundTripsAtAnySize) {
       codec.Encode(y, index);
       codec.Decode(index, back);
       ASSERT_EQ(back, y) << n << " " << k;
-      indices.insert(indices.end(), index.begin(), index.end());
-      all.insert(all.end(), y.begin(), y.end());
     }
     // The last index is a point, the number of points is not.
     std::vector<uint64_t> last(codec.count().begin(), codec.count().end());
@@ -156,15 +142,6 @@ TEST(Pyramid, RoundTripsAtAnySize) {
     std::vector<uint64_t> again(words);
     codec.Encode(y, again);
     EXPECT_EQ(again, last);
-    indices.insert(indices.end(), last.begin(), last.end());
-    all.insert(all.end(), y.begin(), y.end());
-
-    std::vector<int16_t> many(all.size());
-    codec.DecodeMany<int16_t>(indices, many);
-    EXPECT_EQ(many, all) << n << " " << k;
-    std::vector<float> floats(all.size());
-    codec.DecodeMany<float>(indices, floats);
-    EXPECT_TRUE(std::equal(all.begin(), all.end(), floats.begin()));
   }
 }
 
@@ -174,14 +151,9 @@ TEST(Pyramid, RefusesWhatIsNotOnIt) {
   std::vector<int16_t> y = {1, 1, 1};
   EXPECT_THROW(codec.Decode({&index, 1}, y), Error);
   EXPECT_THROW(codec.Encode(y, {&index, 1}), Error);
-  std::vector<int8_t> bytes(3);
-  EXPECT_THROW(codec.DecodeMany<int8_t>({&index, 1}, bytes), Error);
   EXPECT_THROW(PyramidCodec(0, 3), Error);
   EXPECT_THROW(PyramidCodec(3, -1), Error);
   EXPECT_THROW(PyramidCodec(1024, 32767), Error);
-  const PyramidCodec large(3, 128);
-  index = 0;
-  EXPECT_THROW(large.DecodeMany<int8_t>({&index, 1}, bytes), Error);
 }
 
 double Cosine(const std::vector<float>& x, const std::vector<int16_t>& y) {
