@@ -113,13 +113,13 @@ TEST_P(PyramidDecoding, AgreesAtTheStartsOfEveryPair) {
     const PyramidCodec& codec = decoder.codec();
     std::vector<uint64_t> indices;
     for (int64_t p = 0; p <= k; ++p) AppendWithNeighbours(codec, codec.Start(0, k, p), indices);
-    // All pulses in two pairs: what lies between is 0, so that quotients divide evenly.
+    // The last pair has the other pulses: the index behind is 0, so that quotients divide evenly.
     for (int pair = 0; pair + 1 < n / 2; ++pair) {
       for (int p = 0; p <= k; ++p) {
         std::vector<int16_t> y(static_cast<size_t>(n));
         y[static_cast<size_t>(2 * pair)] = static_cast<int16_t>(p / 2);
         y[static_cast<size_t>(2 * pair + 1)] = static_cast<int16_t>(p / 2 - p);
-        y[static_cast<size_t>(2 * pair + 2)] = static_cast<int16_t>(k - p);
+        y[static_cast<size_t>(n - 2 + n % 2)] = static_cast<int16_t>(k - p);
         std::vector<uint64_t> index(static_cast<size_t>(codec.words()));
         codec.Encode(y, index);
         AppendWithNeighbours(codec, index, indices);
