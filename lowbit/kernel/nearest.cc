@@ -98,10 +98,19 @@ struct Minimum {
     for (int v = 0; v < kVectors; ++v) {
       auto low = hn::Load(d, best + v * kLanes);
       auto at = hn::Load(di, index + v * kLanes);
-      for (int j = 0; j < kCount; ++j) {
-        const auto less = hn::Lt(scores.s[j][v], low);
-        low = hn::Min(scores.s[j][v], low);
-        at = hn::IfThenElse(hn::RebindMask(di, less), hn::Set(di, static_cast<int32_t>(first + j)), at);
+      // Two by two where blends cost more than one operation: the index of the lower takes none.
+      constexpr int kStep = kCount % 2 == 0 && HWY_TARGET != HWY_AVX3 ? 2 : 1;
+      for (int j = 0; j < kCount; j += kStep) {
+        auto s = scores.s[j][v];
+        auto name = hn::Set(di, static_cast<int32_t>(first + j));
+        if constexpr (kStep == 2) {
+          const auto second = hn::Lt(scores.s[j + 1][v], s);
+          s = hn::Min(scores.s[j + 1][v], s);
+          name = hn::Sub(name, hn::VecFromMask(di, hn::RebindMask(di, second)));
+        }
+        const auto less = hn::Lt(s, low);
+        low = hn::Min(s, low);
+        at = hn::IfThenElse(hn::RebindMask(di, less), name, at);
       }
       hn::Store(low, d, best + v * kLanes);
       hn::Store(at, di, index + v * kLanes);

@@ -220,7 +220,7 @@ struct State {
 // Tables of one pair.
 struct Pair {
   const uint64_t *start, *count, *guide;
-  U row;  // from the starts of k to those of k + 1
+  uint64_t row;  // from the starts of k to those of k + 1
   int guide_shift;
 };
 
@@ -325,7 +325,7 @@ HWY_INLINE Pairs Step(const Pair& pair, State<N>& state) {
   const U eight = Load(pair.guide, hn::Add(hn::ShiftLeft<3>(state.left), hn::ShiftRight<3>(bucket)));
   const U byte = hn::And(hn::Shr(eight, hn::ShiftLeft<3>(hn::And(bucket, hn::Set(d, 7)))), hn::Set(d, 255));
   U p = hn::ShiftLeftSame(byte, pair.guide_shift);
-  const U row = Product(state.left, pair.row);
+  const U row = Product(state.left, hn::Set(d, pair.row));
   N start, above;
   LoadNumbers(pair.start, hn::Add(row, p), start, above);
   const N index = Turn(state.index);
@@ -393,7 +393,7 @@ class Decoding {
  private:
   static Pair TablesOf(const Layout& layout) {
     return {layout.start.data(), layout.count.data(), layout.guide.data(),
-            hn::Set(D(), static_cast<uint64_t>(layout.pulses) + 2), layout.guide_shift};
+            static_cast<uint64_t>(layout.pulses) + 2, layout.guide_shift};
   }
 
   template <class N>
