@@ -45,14 +45,21 @@ constexpr size_t kPoints = kVectors * kLanes;
 // Added to a small f64, it leaves the nearest integer in the lower bits.
 constexpr double kToInteger = 0x1.8p52;
 
-// One word or two of each index.
+// One word or two of each index. Here and below, the constructors are written out because those of the
+// compiler would not be compiled for the target.
 struct One {
   static constexpr int kWords = 1, kRecord = 2;
   U low;
+
+  HWY_INLINE One() {}
+  HWY_INLINE One(U word) : low(word) {}  // NOLINT(google-explicit-constructor)
 };
 struct Two {
   static constexpr int kWords = 2, kRecord = 4;
   U low, high;
+
+  HWY_INLINE Two() {}
+  HWY_INLINE Two(U first, U second) : low(first), high(second) {}
 };
 
 HWY_INLINE U Load(const uint64_t* from, U at) {
@@ -215,6 +222,9 @@ struct State {
   N index;  // among those of the coordinates to come,
   U left;   // of so many pulses,
   F share;  // and as a share of their number, less one half
+
+  HWY_INLINE State() {}
+  HWY_INLINE State(N number, U pulses, F part) : index(number), left(pulses), share(part) {}
 };
 
 // Tables of one pair.
@@ -230,6 +240,8 @@ struct Split {
   N count, rest;
   U t, end, quarters;  // t < end unless p is too small
   F share;
+
+  HWY_INLINE Split() {}
 };
 
 template <class N>
@@ -280,6 +292,8 @@ HWY_INLINE void Mend(Split<N>& split) {
 struct Pairs {
   U values, quarters;
 
+  HWY_INLINE Pairs() {}
+  HWY_INLINE Pairs(U pairs, U turns) : values(pairs), quarters(turns) {}
   static HWY_INLINE Pairs Of(U p, U t, U quarters) {
     const D d;
     return {hn::Add(hn::Sub(p, t), hn::ShiftLeft<16>(t)), hn::And(quarters, hn::Set(d, 3))};

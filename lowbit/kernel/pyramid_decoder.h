@@ -2,9 +2,9 @@
 // decodes one pair of coordinates of each.
 //
 // A step costs a look-up of p, one division and no branch. The quotient of an index and the V(n, k) it was
-// divided by, less the whole t, says where the rest lies among the indices of the next pair: the first six
-// bits of that look up the p to begin with, and one comparison, rarely more, finishes it. Quotients are
-// taken in f64 and mended with the exact remainder, so every target gives the points of PyramidCodec::Decode.
+// divided by, less the whole t, says where the rest lies among the indices of the next pair: six bits of that
+// look up the p to begin with, and one comparison, rarely more, finishes it. Quotients are taken in f64 and
+// checked by the exact remainder, so every target gives the points of PyramidCodec::Decode.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,12 @@ class PyramidDecoder {
   template <typename T>
   void Decode(std::span<const uint64_t> indices, std::span<T> y) const;
 
-  // Where the kernels find it. Of each pair but the last of an even dimension, which needs none, and k or j
-  // from 0 to K:
-  //   start of p = 0 to k where the indices with p pulses in the pair begin, all ones behind them; the
-  //   highest
-  //         bit of each word is turned
-  //   count of V(n, j), and 1 / V(n, j) as f64; with two words a fourth makes them even
-  //   guide of 64 bytes: the largest p whose start is surely not above the i-th part
+  // Where the kernels find it. Of each pair but the last of an even dimension, which needs none, and of k and
+  // j from 0 to K:
+  //   start   where the indices with p pulses in the pair begin, p = 0 to k, and all ones behind them; the
+  //           highest bit of each word is turned
+  //   count   V(n, j), and 1 / V(n, j) as f64; with two words a fourth makes them even
+  //   guide   64 bytes: the largest p whose start is surely not above a part of the indices
   struct Layout {
     int dimension, pulses, words;
     int steps = 0;          // pairs with tables
