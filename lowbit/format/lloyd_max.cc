@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/log_gamma.h"
 
 namespace lowbit {
 namespace {
@@ -118,7 +119,7 @@ Density SphereDensity(int64_t d) {
   const auto n = static_cast<double>(d);
   // In x = sqrt(d) sin(angle) the density is cos(angle)^(d - 2): smooth up to the ends for every d.
   const double root = std::sqrt(n);
-  const double log_factor = std::lgamma(n / 2) - std::lgamma((n - 1) / 2) - 0.5 * std::log(kPi);
+  const double log_factor = LogGamma(n / 2) - LogGamma((n - 1) / 2) - 0.5 * std::log(kPi);
   Density density;
   density.high = root, density.low = -root;
   density.symmetric = true;

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/log_gamma.h"
 
 namespace lowbit {
 namespace {
@@ -126,7 +127,7 @@ int64_t CeilLog2(const uint64_t* x, int64_t words) {
 // An upper bound of log2 V(N, K) from V = sum_i 2^i (N choose i) (K-1 choose i-1).
 double LogCountBound(int n, int k) {
   const auto choose = [](double a, double b) {
-    return (std::lgamma(a + 1) - std::lgamma(b + 1) - std::lgamma(a - b + 1)) / std::log(2.0);
+    return (LogGamma(a + 1) - LogGamma(b + 1) - LogGamma(a - b + 1)) / std::log(2.0);
   };
   double largest = 0;
   for (int i = 1; i <= std::min(n, k); ++i)

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/log_gamma.h"
 
 namespace lowbit {
 namespace {
@@ -66,7 +67,7 @@ double StudentEntropy(double freedom) {
     difference += 1 / (x * (2 * x + 1));
   }
   difference += 1 / (2 * (freedom / 2 + kTerms));
-  const double beta = std::lgamma(freedom / 2) + std::lgamma(0.5) - std::lgamma(half);
+  const double beta = LogGamma(freedom / 2) + LogGamma(0.5) - LogGamma(half);
   const double natural = half * difference + std::log(freedom) / 2 + beta;
   return natural * kBits + std::log2((freedom - 2) / freedom) / 2;
 }

@@ -256,6 +256,36 @@ TEST_F(IndexFileTest, ManyReadBesideOneWriter) {
   EXPECT_EQ(VectorIndex(Path()).size(), 280);
 }
 
+// Everything that is read or computed when it is first needed is first needed by several threads at once,
+// which share one pool besides.
+TEST_F(IndexFileTest, ManyThreadsSearchOneIndex) {
+  const VectorSet base(600, 16, 15), queries(20, 16, 16);
+  ThreadPool pool(2);
+  for (const char* spec : {"IVF8,Trellis2,Refine(SQ8)", "TQ4-rescaled", "IVF4,PQ4x4", "Flat"}) {
+    Build(spec, base);
+    const auto search = [&](const VectorIndex& index) {
+      return index.Search(queries.view(), {.k = 10, .nprobe = 3}, pool);
+    };
+    const Neighbors expected = search(VectorIndex(Path()));
+    const VectorIndex shared(Path());
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> readers;
+    for (int t = 0; t < 4; ++t) {
+      readers.emplace_back([&, t] {
+        if (t == 3) shared.Verify();
+        for (int round = 0; round < 5; ++round) {
+          const Neighbors found = search(shared);
+          wrong += found.ids != expected.ids || found.scores != expected.scores;
+          wrong += shared.RangeSearch(queries.view(), 1e9f, {.nprobe = 8}, pool).ids.size() != 20u * 600;
+          wrong += shared.Reconstruct(100 * t).size() != 16;
+        }
+      });
+    }
+    for (std::thread& reader : readers) reader.join();
+    EXPECT_EQ(wrong, 0) << spec;
+  }
+}
+
 TEST_F(IndexFileTest, OtherFilesAreNoIndexes) {
   EXPECT_NE(MessageOf([&] { VectorIndex(Path("none")); }).find("none: cannot open"), std::string::npos);
   for (const size_t size : {0u, 100u, 10000u}) {
