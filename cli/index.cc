@@ -57,10 +57,6 @@ IndexBytes BytesOf(const VectorIndex& index) {
   return bytes;
 }
 
-double BitsPerDimension(const VectorIndex& index, uint64_t bytes) {
-  return 8.0 * static_cast<double>(bytes) / static_cast<double>(index.size() * index.dim());
-}
-
 void NamingVectors(const std::string& path, const std::function<void()>& body) {
   try {
     body();
@@ -309,6 +305,8 @@ Action AddIndex(CLI::App& app, Common& common) {
                   [a, &common](const CLI::App&) { return RunVerify(*a, common); }));
 
   const auto wants_queries = [a](CLI::App* command) {
+    command->add_option("INDEX", a->parts, "Index file, or several of one metric that are searched as one")
+        ->required();
     command->add_option("--queries", a->queries, "Queries: .fvecs, .bvecs or .npy (n, d)")->required();
     command->add_option("--limit", a->limit, "Only the first queries of the file (0: all)");
     command->add_option("--refine", a->refine, "Candidates for each neighbour that a refinement ranks again")
@@ -320,10 +318,10 @@ Action AddIndex(CLI::App& app, Common& common) {
       FailUsage("-k and --radius exclude each other: the nearest k, or all within the radius");
     return RunIndexSearch(*a, common);
   });
-  wants_index(search);
   wants_queries(search);
   search->add_option("-k", a->k, "Neighbours of each query")->capture_default_str();
-  search->add_option("--nprobe", a->nprobe, "Lists that a query visits (default: 8)")->expected(1);
+  search->add_option("--nprobe", a->nprobe, "Lists that a query visits, of every part (default: 8)")
+      ->expected(1);
   search->add_option(
       "--radius", a->radius,
       "Instead of -k: all with a squared distance up to (l2) or a product from (ip, cosine) this");
@@ -333,7 +331,6 @@ Action AddIndex(CLI::App& app, Common& common) {
                      "Write ids to .ivecs or .npy (with -k) instead of showing them");
   CLI::App* eval = add("eval", "Recall and speed over a sweep of nprobe",
                        [a, &common](const CLI::App&) { return RunIndexEval(*a, common); });
-  wants_index(eval);
   wants_queries(eval);
   eval->add_flag("--limits", a->limits,
                  "Measure the machine's limits too (takes 1 GiB of memory) and print what share was reached");

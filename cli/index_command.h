@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "lowbit/index/vector_index.h"
+#include "lowbit/index/index_parts.h"
 
 namespace lowbit::cli {
 
 struct IndexArguments {
   std::string index;               // the index read or changed
+  std::vector<std::string> parts;  // search, eval: indexes searched as one
   std::string base, queries, ids;  // files
   std::string spec = "Trellis4", metric = "l2", like, output, truth, filter, except;
   std::vector<std::string> others;  // merge
@@ -36,8 +37,11 @@ struct IndexBytes {
   uint64_t codes = 0, fine = 0, ids = 0, learnt = 0, other = 0, file = 0;
 };
 IndexBytes BytesOf(const VectorIndex& index);
-// 8 bytes / (vectors d).
-double BitsPerDimension(const VectorIndex& index, uint64_t bytes);
+// 8 bytes / (vectors d), of a VectorIndex or of IndexParts.
+template <typename Index>
+double BitsPerDimension(const Index& index, uint64_t bytes) {
+  return 8.0 * static_cast<double>(bytes) / static_cast<double>(index.size() * index.dim());
+}
 
 // Runs `body`; an Error about a vector, which the file's reader numbered, names the file.
 void NamingVectors(const std::string& path, const std::function<void()>& body);

@@ -23,10 +23,14 @@ namespace {
 
 using nlohmann::json;
 
-Vectors ReadQueries(const IndexArguments& a, const VectorIndex& index) {
+IndexParts Open(const IndexArguments& a) {
+  return IndexParts::Open({a.parts.begin(), a.parts.end()});
+}
+
+Vectors ReadQueries(const IndexArguments& a, const IndexParts& index) {
   Vectors queries = ReadVectors(a.queries, a.limit);
   if (queries.dim != index.dim())
-    Fail("{}: queries have {} dimensions, the vectors of {} have {}", a.queries, queries.dim, a.index,
+    Fail("{}: queries have {} dimensions, the vectors of {} have {}", a.queries, queries.dim, index.name(),
          index.dim());
   return queries;
 }
@@ -141,7 +145,7 @@ struct Measured {
 };
 
 // The best of several runs.
-Measured Measure(const VectorIndex& index, MatrixView<const float> queries, const SearchOptions& options,
+Measured Measure(const IndexParts& index, MatrixView<const float> queries, const SearchOptions& options,
                  const IdLists& truth, const std::vector<int64_t>& ranks) {
   using Clock = std::chrono::steady_clock;
   double best = std::numeric_limits<double>::infinity(), total = 0;
@@ -177,16 +181,128 @@ Limits MeasureLimits() {
   return {MeasureReadBandwidth(pool, kMemory), MeasureDotPeak(pool), MeasureReferenceClock()};
 }
 
-Shares SharesOf(const Measured& m, const VectorIndex& index, int64_t queries, const Limits& limits) {
-  Shares shares{.cycles = ThreadPool::Global().threads() * limits.clock / m.pairs_per_second};
-  const IndexCodec& codec = index.model().codec();
-  if (codec.of_residuals())
-    shares.dot = 2.0 * static_cast<double>(codec.projected_dim()) * m.pairs_per_second / limits.dot;
-  if (m.nprobe >= index.model().lists()) {
-    const double seconds = static_cast<double>(queries) / m.queries_per_second;
-    shares.read = static_cast<double>(BytesOf(index).codes) / seconds / limits.read;
+// What eval has measured.
+struct Evaluation {
+  int64_t queries, k;
+  std::vector<int64_t> ranks;
+  std::vector<Measured> sweep;
+  std::optional<Limits> limits;
+};
+
+// The most that a part has.
+int64_t ListsOf(const IndexParts& index) {
+  int64_t lists = 1;
+  for (const auto& part : index.parts()) lists = std::max(lists, part->model().lists());
+  return lists;
+}
+
+std::vector<int64_t> ProbesOf(const IndexArguments& a, const IndexParts& index) {
+  if (!a.nprobe.empty()) return a.nprobe;
+  const int64_t lists = ListsOf(index);
+  std::vector<int64_t> probes;
+  for (int64_t p = 1; p < lists; p *= 2) probes.push_back(p);
+  probes.push_back(lists);
+  return probes;
+}
+
+std::vector<std::string> SpecsOf(const IndexParts& index) {
+  std::vector<std::string> specs;
+  for (const auto& part : index.parts()) specs.push_back(part->file().table().spec);
+  return specs;
+}
+
+IndexBytes BytesOfAll(const IndexParts& index) {
+  IndexBytes all;
+  for (const auto& part : index.parts()) {
+    const IndexBytes own = BytesOf(*part);
+    all.codes += own.codes;
+    all.fine += own.fine;
+    all.file += own.file;
+  }
+  return all;
+}
+
+Shares SharesOf(const Measured& m, const IndexParts& index, const Evaluation& e) {
+  Shares shares{.cycles = ThreadPool::Global().threads() * e.limits->clock / m.pairs_per_second};
+  // How many pairs each part had is not known: parts of one spec have the same product.
+  const std::vector<std::string> specs = SpecsOf(index);
+  const bool alike = std::count(specs.begin(), specs.end(), specs[0]) == std::ssize(specs);
+  const IndexCodec& codec = index.parts()[0]->model().codec();
+  if (alike && codec.of_residuals())
+    shares.dot = 2.0 * static_cast<double>(codec.projected_dim()) * m.pairs_per_second / e.limits->dot;
+  if (m.nprobe >= ListsOf(index)) {
+    const double seconds = static_cast<double>(e.queries) / m.queries_per_second;
+    shares.read = static_cast<double>(BytesOfAll(index).codes) / seconds / e.limits->read;
   }
   return shares;
+}
+
+void ShowJson(const Evaluation& e, const IndexArguments& a, const IndexParts& index) {
+  json rows = json::array();
+  for (const Measured& m : e.sweep) {
+    json row = {
+        {"nprobe", m.nprobe}, {"queries_per_s", m.queries_per_second}, {"pairs_per_s", m.pairs_per_second}};
+    for (size_t i = 0; i < e.ranks.size(); ++i) row[fmt::format("recall_{}", e.ranks[i])] = m.recall[i];
+    if (e.limits) {
+      const Shares shares = SharesOf(m, index, e);
+      row["cycles_per_pair"] = shares.cycles;
+      if (shares.dot > 0) row["dot_share"] = shares.dot;
+      if (shares.read > 0) row["bandwidth_share"] = shares.read;
+    }
+    rows.push_back(row);
+  }
+  const IndexBytes bytes = BytesOfAll(index);
+  const auto specs = SpecsOf(index);
+  const bool one = specs.size() == 1;
+  fmt::print("{}\n", json{{"index", one ? json(a.parts[0]) : json(a.parts)},
+                          {"spec", one ? json(specs[0]) : json(specs)},
+                          {"metric", NameOf(index.metric())},
+                          {"vectors", index.size()},
+                          {"dimensions", index.dim()},
+                          {"queries", e.queries},
+                          {"k", e.k},
+                          {"threads", ThreadPool::Global().threads()},
+                          {"kernels", KernelTargetName()},
+                          {"bytes", bytes.file},
+                          {"bits_per_dimension", BitsPerDimension(index, bytes.file)},
+                          {"code_bits_per_dimension", BitsPerDimension(index, bytes.codes + bytes.fine)},
+                          {"sweep", rows}}
+                         .dump(2));
+}
+
+void ShowTable(const Evaluation& e, const IndexParts& index) {
+  std::vector<report::Column> columns = {{"nprobe", report::Align::kRight}};
+  for (const int64_t r : e.ranks) columns.push_back({fmt::format("recall@{}", r), report::Align::kRight});
+  columns.push_back({"queries/s", report::Align::kRight});
+  columns.push_back({"Mpairs/s", report::Align::kRight});
+  if (e.limits) {
+    for (const char* name : {"cycles/pair", "of byte dots", "of reading"})
+      columns.push_back({name, report::Align::kRight});
+  }
+  report::Table table(columns);
+  for (const Measured& m : e.sweep) {
+    std::vector<report::Cell> cells = {m.nprobe};
+    for (const double recall : m.recall) cells.push_back(report::Cell(recall, 4));
+    cells.push_back(report::Cell(m.queries_per_second, 0));
+    cells.push_back(report::Cell(m.pairs_per_second * 1e-6, 1));
+    if (e.limits) {
+      const Shares shares = SharesOf(m, index, e);
+      const auto percent = [](double share) { return share > 0 ? fmt::format("{:.1f} %", 100 * share) : ""; };
+      cells.push_back(report::Cell(shares.cycles, 2));
+      cells.push_back(percent(shares.dot));
+      cells.push_back(percent(shares.read));
+    }
+    table.AddRow(cells);
+  }
+  std::vector<std::string> specs = SpecsOf(index);
+  specs.erase(std::unique(specs.begin(), specs.end()), specs.end());
+  const IndexBytes bytes = BytesOfAll(index);
+  fmt::print("{}: {}, {}, {} vectors of {} dimensions; {} queries, k = {}, {} threads, {}\n", index.name(),
+             fmt::join(specs, " and "), NameOf(index.metric()), index.size(), index.dim(), e.queries, e.k,
+             ThreadPool::Global().threads(), KernelTargetName());
+  fmt::print("{:.3f} bits a dimension in the file{}, {:.3f} of codes\n\n{}",
+             BitsPerDimension(index, bytes.file), index.parts().size() == 1 ? "" : "s",
+             BitsPerDimension(index, bytes.codes + bytes.fine), table.ToText());
 }
 
 }  // namespace
@@ -196,10 +312,12 @@ int RunIndexSearch(const IndexArguments& a, const Common& common) {
     const auto extension = std::filesystem::path(a.output).extension();
     if (a.in_range) FailUsage("-o is for -k: with --radius every query has another number of neighbours");
     if (extension != ".ivecs" && extension != ".npy") FailUsage("-o {}: .ivecs or .npy is written", a.output);
-    CheckOutputFile(a.output, {a.index, a.queries});
+    std::vector<std::filesystem::path> inputs(a.parts.begin(), a.parts.end());
+    inputs.emplace_back(a.queries);
+    CheckOutputFile(a.output, inputs);
   }
   const std::optional<IdSet> filter = FilterOf(a);
-  const VectorIndex index(a.index);
+  const IndexParts index = Open(a);
   const Vectors queries = ReadQueries(a, index);
   const MatrixView<const float> view(queries.data.data(), queries.count, queries.dim);
   SearchOptions options{.k = a.k, .refine = a.refine, .filter = filter ? &*filter : nullptr};
@@ -221,98 +339,30 @@ int RunIndexSearch(const IndexArguments& a, const Common& common) {
 int RunIndexEval(const IndexArguments& a, const Common& common) {
   if (a.truth.empty() == a.base.empty())
     FailUsage("the true neighbours: give --truth FILE.ivecs, or --base FILE to find them");
-  const VectorIndex index(a.index);
+  const IndexParts index = Open(a);
   const Vectors queries = ReadQueries(a, index);
   const MatrixView<const float> view(queries.data.data(), queries.count, queries.dim);
-  if (index.size() == 0) Fail("{}: the index is empty; add vectors first", a.index);
+  if (index.size() == 0) Fail("{}: the index is empty; add vectors first", index.name());
   const IdLists truth =
       a.truth.empty() ? ExactNeighbors(a.base, index.metric(), queries, std::min<int64_t>(100, index.size()))
                       : ReadIds(a.truth, a.limit);
   if (truth.count != queries.count)
     Fail("{}: neighbours of {} queries, {} has {}", a.truth, truth.count, a.queries, queries.count);
-  const int64_t k = std::min({a.eval_k, static_cast<int64_t>(truth.length), index.size()});
-  std::vector<int64_t> ranks;
+  Evaluation e{
+      queries.count, std::min({a.eval_k, static_cast<int64_t>(truth.length), index.size()}), {}, {}, {}};
   for (const int64_t r : {1, 10, 100}) {
-    if (r <= k) ranks.push_back(r);
+    if (r <= e.k) e.ranks.push_back(r);
   }
-  std::vector<int64_t> probes = a.nprobe;
-  if (probes.empty()) {
-    for (int64_t p = 1; p < index.model().lists(); p *= 2) probes.push_back(p);
-    probes.push_back(index.model().lists());
-  }
-  std::vector<Measured> sweep;
   NamingVectors(a.queries, [&] {
-    for (const int64_t nprobe : probes)
-      sweep.push_back(Measure(index, view, {.k = k, .nprobe = nprobe, .refine = a.refine}, truth, ranks));
+    for (const int64_t nprobe : ProbesOf(a, index))
+      e.sweep.push_back(
+          Measure(index, view, {.k = e.k, .nprobe = nprobe, .refine = a.refine}, truth, e.ranks));
   });
-
-  const IndexBytes bytes = BytesOf(index);
-  const std::optional<Limits> limits = a.limits ? std::optional(MeasureLimits()) : std::nullopt;
+  if (a.limits) e.limits = MeasureLimits();
   if (common.json) {
-    json rows = json::array();
-    for (const Measured& m : sweep) {
-      json row = {
-          {"nprobe", m.nprobe}, {"queries_per_s", m.queries_per_second}, {"pairs_per_s", m.pairs_per_second}};
-      for (size_t i = 0; i < ranks.size(); ++i) row[fmt::format("recall_{}", ranks[i])] = m.recall[i];
-      if (limits) {
-        const Shares shares = SharesOf(m, index, queries.count, *limits);
-        row["cycles_per_pair"] = shares.cycles;
-        if (shares.dot > 0) row["dot_share"] = shares.dot;
-        if (shares.read > 0) row["bandwidth_share"] = shares.read;
-      }
-      rows.push_back(row);
-    }
-    fmt::print("{}\n", json{{"index", a.index},
-                            {"spec", index.file().table().spec},
-                            {"metric", NameOf(index.metric())},
-                            {"vectors", index.size()},
-                            {"dimensions", index.dim()},
-                            {"queries", queries.count},
-                            {"k", k},
-                            {"threads", ThreadPool::Global().threads()},
-                            {"kernels", KernelTargetName()},
-                            {"bytes", bytes.file},
-                            {"bits_per_dimension", BitsPerDimension(index, bytes.file)},
-                            {"code_bits_per_dimension", BitsPerDimension(index, bytes.codes + bytes.fine)},
-                            {"sweep", rows}}
-                           .dump(2));
-    return 0;
-  }
-  std::vector<report::Column> columns = {{"nprobe", report::Align::kRight}};
-  for (const int64_t r : ranks) columns.push_back({fmt::format("recall@{}", r), report::Align::kRight});
-  columns.push_back({"queries/s", report::Align::kRight});
-  columns.push_back({"Mpairs/s", report::Align::kRight});
-  if (limits) {
-    for (const char* name : {"cycles/pair", "of byte dots", "of reading"})
-      columns.push_back({name, report::Align::kRight});
-  }
-  report::Table table(columns);
-  for (const Measured& m : sweep) {
-    std::vector<report::Cell> cells = {m.nprobe};
-    for (const double recall : m.recall) cells.push_back(report::Cell(recall, 4));
-    cells.push_back(report::Cell(m.queries_per_second, 0));
-    cells.push_back(report::Cell(m.pairs_per_second * 1e-6, 1));
-    if (limits) {
-      const Shares shares = SharesOf(m, index, queries.count, *limits);
-      const auto percent = [](double share) { return share > 0 ? fmt::format("{:.1f} %", 100 * share) : ""; };
-      cells.push_back(report::Cell(shares.cycles, 2));
-      cells.push_back(percent(shares.dot));
-      cells.push_back(percent(shares.read));
-    }
-    table.AddRow(cells);
-  }
-  fmt::print("{}: {}, {}, {} vectors of {} dimensions; {} queries, k = {}, {} threads, {}\n", a.index,
-             index.file().table().spec, NameOf(index.metric()), index.size(), index.dim(), queries.count, k,
-             ThreadPool::Global().threads(), KernelTargetName());
-  fmt::print("{:.3f} bits a dimension in the file, {:.3f} of codes\n\n{}",
-             BitsPerDimension(index, bytes.file), BitsPerDimension(index, bytes.codes + bytes.fine),
-             table.ToText());
-  if (limits) {
-    fmt::print(
-        "\nLimits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products. Cycles are of "
-        "one "
-        "thread, at {:.2f} GHz;\nof reading: the codes of the whole index read once.\n",
-        limits->read * 1e-9, limits->dot * 1e-9, limits->clock * 1e-9);
+    ShowJson(e, a, index);
+  } else {
+    ShowTable(e, index);
   }
   return 0;
 }

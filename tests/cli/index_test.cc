@@ -154,6 +154,35 @@ TEST_F(IndexCommand, PartsAreMerged) {
   ExpectFailure(Index("merge {a} {c}"), 1, "learnt their codes apart", "--like");
 }
 
+TEST_F(IndexCommand, PartsAreSearchedAsOne) {
+  ASSERT_EQ(Index("build -o {whole} --base {base.fvecs} --spec IVF4,Trellis2").code, 0);
+  ASSERT_EQ(Index("build -o {a} --base {base.fvecs} --limit 200 --like {whole} --part 0 2").code, 0);
+  WriteText(folder_ / "rest.fvecs", ReadFile(folder_ / "base.fvecs").substr(200 * 68));
+  ASSERT_EQ(Index("build -o {b} --base {rest.fvecs} --like {whole} --first-id 200 --part 1 2").code, 0);
+  for (const char* options : {"-k 7 --nprobe 2", "-k 250", "--radius 20 --nprobe 4"}) {
+    const std::string rest = std::string(" --queries {query.fvecs} ") + options;
+    EXPECT_EQ(Json("search {b} {a}" + rest), Json("search {whole}" + rest)) << options;
+  }
+  ASSERT_EQ(Index("search {whole} --queries {query.fvecs} -k 10 --nprobe 4 -o {truth.ivecs}").code, 0);
+  const json eval = Json("eval {a} {b} --queries {query.fvecs} --truth {truth.ivecs}");
+  ASSERT_EQ(eval["sweep"].size(), 3u) << "1, 2, 4";
+  EXPECT_EQ(eval["sweep"][2]["recall_10"], 1.0);
+  EXPECT_EQ(eval["vectors"], 300);
+  EXPECT_EQ(eval["index"].size(), 2u);
+  EXPECT_EQ(eval["spec"], json::array({"IVF4,Trellis2", "IVF4,Trellis2"}));
+  EXPECT_EQ(eval["bytes"],
+            std::filesystem::file_size(folder_ / "a") + std::filesystem::file_size(folder_ / "b"));
+  const Outcome outcome = Index("eval {a} {b} --queries {query.fvecs} --truth {truth.ivecs}");
+  EXPECT_TRUE(outcome.Says("b: IVF4,Trellis2, l2, 300 vectors")) << outcome.output;
+
+  ExpectFailure(Index("search {a} {whole} --queries {query.fvecs}"), 1, "id 0 is both in", "--first-id");
+  ExpectFailure(Index("search {a} {b} --queries {query.fvecs} -k 301"), 1, "300 vectors");
+  ASSERT_EQ(Index("build -o {c} --base {rest.fvecs} --metric ip --first-id 200").code, 0);
+  ExpectFailure(Index("search {a} {c} --queries {query.fvecs}"), 1, "is ip, 16", "only equal ones");
+  ExpectFailure(Index("search {a} {b} --queries {query.fvecs} -o {b}"), 2, ".ivecs or .npy");
+  ExpectFailure(Index("search --queries {query.fvecs}"), 2, "INDEX");
+}
+
 TEST_F(IndexCommand, WrongRequestsAreNamed) {
   ASSERT_EQ(Index("build -o {i} --base {base.fvecs}").code, 0);
   ExpectFailure(Index(""), 2, "build, add, remove");
