@@ -8,8 +8,8 @@
 Writes OUT_base.fvecs, OUT_query.fvecs and OUT_groundtruth.ivecs: exact, the 100 base vectors of the largest inner
 products with each query. TEXT are plain texts or JSON arrays of strings (.json). Passages are sentences of at most
 40 words, then windows of two and three of them until there are `count` distinct ones; the queries are sentences of
-which the base holds none, nor a window with one. The choice is by a fixed seed. An interrupted run goes on with
-what OUT_embedded.f32 holds.
+which the base holds none, nor a window with one. The choice is by a fixed seed. A run that was interrupted goes on
+when it is started again.
 """
 import argparse
 import json
@@ -18,6 +18,7 @@ import random
 import re
 import sys
 import time
+import zlib
 
 import numpy as np
 
@@ -125,7 +126,8 @@ def main():
     asked, searched = passages(a.texts, a.count, a.queries)
     words = np.array([len(p.split()) for p in searched])
     print(f"{len(searched)} passages of {words.mean():.1f} words in the mean, {len(asked)} queries", flush=True)
-    cache = a.out + "_embedded.f32"
+    # What an interrupted run leaves is of use for the same passages only.
+    cache = f"{a.out}_{zlib.crc32(chr(10).join(asked + searched).encode()):08x}.f32"
     vectors = embed(asked + searched, cache, a.threads)
     queries, base = vectors[: a.queries], vectors[a.queries :]
     write(a.out + "_base.fvecs", base)
