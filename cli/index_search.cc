@@ -303,6 +303,12 @@ void ShowTable(const Evaluation& e, const IndexParts& index) {
   fmt::print("{:.3f} bits a dimension in the file{}, {:.3f} of codes\n\n{}",
              BitsPerDimension(index, bytes.file), index.parts().size() == 1 ? "" : "s",
              BitsPerDimension(index, bytes.codes + bytes.fine), table.ToText());
+  if (e.limits) {
+    fmt::print("\nLimits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products.\n",
+               e.limits->read * 1e-9, e.limits->dot * 1e-9);
+    fmt::print("Cycles are of one thread at {:.2f} GHz; of reading: the codes of the whole index, once.\n",
+               e.limits->clock * 1e-9);
+  }
 }
 
 }  // namespace
