@@ -1,4 +1,4 @@
-// From numbers to codes: thresholds, and the Viterbi search of the trellis alphabets.
+// The Viterbi search of the trellis alphabets.
 #include <algorithm>
 #include <cmath>
 
@@ -158,102 +158,6 @@ void SearchRings(const CodeAlphabet& alphabet, const float* y, int64_t steps, ui
   Search<2>(alphabet, y, steps, codes, sums);
 }
 
-#if HWY_TARGET != HWY_SCALAR
-// Bisection with the thresholds of a level of the tree in one register; eight lanes, up to 15 thresholds.
-struct Tree {
-  hn::Vec<DF> level[4];
-};
-
-HWY_INLINE Tree MakeTree(const float* threshold, int depth) {
-  alignas(32) float tree[4][8] = {};
-  for (int l = 0; l < depth; ++l) {
-    for (int r = 0; r < 1 << l; ++r) tree[l][r] = threshold[((2 * r + 1) << (depth - l - 1)) - 1];
-  }
-  return {hn::Load(DF(), tree[0]), hn::Load(DF(), tree[1]), hn::Load(DF(), tree[2]), hn::Load(DF(), tree[3])};
-}
-
-template <int kDepth>
-HWY_INLINE Ints Bisect(const Tree& tree, hn::Vec<DF> v) {
-  const DI di;
-  // A true lane is -1, so a step down the tree is rank = 2 rank + (v >= t).
-  auto rank =
-      hn::Neg(hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(v, hn::Set(DF(), hn::GetLane(tree.level[0]))))));
-  for (int l = 1; l < kDepth; ++l) {
-    const auto t = hn::TableLookupLanes(tree.level[l], hn::IndicesFromVec(DF(), rank));
-    rank = hn::Sub(hn::Add(rank, rank), hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(v, t))));
-  }
-  return rank;
-}
-
-// The layout of planes puts coordinates 8 v + k, v = 0 ... 3, of a block into one byte or two.
-template <int kBits>
-void RankPackBlocks(const float* x, int64_t blocks, float scale, const float* threshold, uint8_t* packed) {
-  const DF d;
-  const DI di;
-  const hn::Rebind<uint8_t, DI> db;
-  const Tree tree = MakeTree(threshold, kBits);
-  const auto s = hn::Set(d, scale);
-  for (int64_t b = 0; b < blocks; ++b, x += kCodeBlock, packed += 4 * kBits) {
-    Ints r[4];
-    for (int v = 0; v < 4; ++v) r[v] = Bisect<kBits>(tree, hn::Mul(hn::LoadU(d, x + 8 * v), s));
-    if constexpr (kBits == 4) {
-      hn::StoreU(hn::DemoteTo(db, hn::Or(r[0], hn::ShiftLeft<4>(r[2]))), db, packed);
-      hn::StoreU(hn::DemoteTo(db, hn::Or(r[1], hn::ShiftLeft<4>(r[3]))), db, packed + 8);
-      continue;
-    }
-    if constexpr (kBits >= 2) {
-      Ints low[4];
-      for (int v = 0; v < 4; ++v) low[v] = kBits == 2 ? r[v] : hn::And(r[v], hn::Set(di, 3));
-      const auto fields = hn::Or(hn::Or(low[0], hn::ShiftLeft<2>(low[1])),
-                                 hn::Or(hn::ShiftLeft<4>(low[2]), hn::ShiftLeft<6>(low[3])));
-      hn::StoreU(hn::DemoteTo(db, fields), db, packed);
-    }
-    if constexpr ((kBits & 1) != 0) {
-      Ints top[4];
-      for (int v = 0; v < 4; ++v) top[v] = kBits == 1 ? r[v] : hn::ShiftRight<2>(r[v]);
-      const auto bits = hn::Or(hn::Or(top[0], hn::ShiftLeft<2>(top[1])),
-                               hn::Or(hn::ShiftLeft<4>(top[2]), hn::ShiftLeft<6>(top[3])));
-      uint8_t bytes[8];
-      hn::StoreU(hn::DemoteTo(db, bits), db, bytes);
-      for (int k = 0; k < 4; ++k)
-        packed[(kBits == 1 ? 0 : 8) + k] = static_cast<uint8_t>(bytes[k] | bytes[4 + k] << 1);
-    }
-  }
-}
-#endif
-
-// Whether this target has lanes for RankPackBlocks; if so, it has done the work.
-bool RankPack(const float* x, int64_t blocks, float scale, const float* threshold, int bits,
-              uint8_t* packed) {
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (kLaneCount == 8) {
-    if (bits == 1) RankPackBlocks<1>(x, blocks, scale, threshold, packed);
-    if (bits == 2) RankPackBlocks<2>(x, blocks, scale, threshold, packed);
-    if (bits == 3) RankPackBlocks<3>(x, blocks, scale, threshold, packed);
-    if (bits == 4) RankPackBlocks<4>(x, blocks, scale, threshold, packed);
-    return true;
-  }
-#endif
-  (void)x, (void)blocks, (void)scale, (void)threshold, (void)bits, (void)packed;
-  return false;
-}
-
-float Squares(const float* x, int64_t n) {
-  const DF d;
-  float lane[8] = {};
-  int64_t i = 0;
-  if constexpr (kLaneCount == 8) {
-    auto sum = hn::Zero(d);
-    for (; i + 8 <= n; i += 8) {
-      const auto v = hn::LoadU(d, x + i);
-      sum = hn::Add(sum, hn::Mul(v, v));  // no fused product: not every target has one
-    }
-    hn::StoreU(sum, d, lane);
-  }
-  for (; i < n; ++i) lane[i % 8] += x[i] * x[i];
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace lowbit
 HWY_AFTER_NAMESPACE();
@@ -262,8 +166,6 @@ HWY_AFTER_NAMESPACE();
 namespace lowbit {
 
 HWY_EXPORT(SearchRings);
-HWY_EXPORT(RankPack);
-HWY_EXPORT(Squares);
 
 void TrellisEncode(const CodeAlphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes) {
   const int width = alphabet.bits == 3 ? 2 : alphabet.bits;
@@ -296,28 +198,6 @@ void TrellisEncode(const CodeAlphabet& alphabet, const float* y, int64_t n, int6
       }
     }
   }
-}
-
-void RankCodes(const float* x, int64_t n, float scale, const float* threshold, int count, uint8_t* codes) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = x[i] * scale;
-    codes[i] = static_cast<uint8_t>(std::upper_bound(threshold, threshold + count, v) - threshold);
-  }
-}
-
-void RankAndPack(const float* x, int64_t blocks, float scale, const float* threshold, int bits,
-                 uint8_t* packed) {
-  if (bits < 1 || bits > 4) Fail("ranks of {} bits: 1 to 4 are possible", bits);
-  if (LOWBIT_KERNEL(RankPack)(x, blocks, scale, threshold, bits, packed)) return;
-  uint8_t codes[kCodeBlock];
-  for (int64_t b = 0; b < blocks; ++b) {
-    RankCodes(x + b * kCodeBlock, kCodeBlock, scale, threshold, (1 << bits) - 1, codes);
-    PackCodes(bits, codes, 1, packed + CodeBytes(bits, b));
-  }
-}
-
-float SumOfSquares(const float* x, int64_t n) {
-  return LOWBIT_KERNEL(Squares)(x, n);
 }
 
 }  // namespace lowbit

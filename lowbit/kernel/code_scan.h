@@ -56,14 +56,4 @@ void ScanCodes(const CodeAlphabet& alphabet, const int8_t* query, int64_t querie
 // sum_j (y_j - level_j)^2, up to the choice of the state in which a ring begins and ends.
 void TrellisEncode(const CodeAlphabet& alphabet, const float* y, int64_t n, int64_t blocks, uint8_t* codes);
 
-// codes[j] = #{ i : x_j * scale >= threshold[i] }, thresholds ascending, `count` of them (2^b - 1, b <= 8).
-void RankCodes(const float* x, int64_t n, float scale, const float* threshold, int count, uint8_t* codes);
-
-// RankCodes and PackCodes of 32 blocks entries in one pass, for 1 to 4 bits and 2^bits - 1 thresholds.
-void RankAndPack(const float* x, int64_t blocks, float scale, const float* threshold, int bits,
-                 uint8_t* packed);
-
-// sum_j x_j^2 with eight running sums and a fixed tree: the same bits on every target.
-float SumOfSquares(const float* x, int64_t n);
-
 }  // namespace lowbit

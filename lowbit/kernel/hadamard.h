@@ -13,6 +13,8 @@
 
 namespace lowbit {
 
+// m of n = m 2^k, 0 where there is no transform of length n.
+int HadamardBase(int64_t n);
 // True when there is a transform of this length.
 bool HasHadamard(int64_t n);
 // The largest length with a transform, at most n (n >= 1).

@@ -9,6 +9,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/format/lloyd_max.h"
+#include "lowbit/kernel/code_rows.h"
 #include "lowbit/kernel/code_scores.h"
 
 namespace lowbit {
@@ -118,7 +119,11 @@ float LoadFactor(const uint8_t* at) {
 }
 
 float CheckedNorm(const float* x, int64_t n, int64_t row) {
-  const float norm = std::sqrt(SumOfSquares(x, n));
+  return CheckedNorm(SumOfSquares(x, n), x, n, row);
+}
+
+float CheckedNorm(float square, const float* x, int64_t n, int64_t row) {
+  const float norm = std::sqrt(square);
   if (norm <= kLargestFactor) return norm;
   for (int64_t j = 0; j < n; ++j) {
     if (!std::isfinite(x[j])) Fail("row {}: entry {} is {}; vectors must be finite", row, j, x[j]);
@@ -291,6 +296,8 @@ float GridCode::Norm(const uint8_t* code) const {
 }
 
 void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  if (rounding_ == Rounding::kNearest && rotation_.options().kind != RotationKind::kHaar)
+    return RankInOnePass(x, first, codes);
   const int64_t width = blocks_ * kCodeBlock, packed = CodeBytes(grid_.alphabet.bits, blocks_);
   const int64_t stride = bytes();
   // The trellis search works on several vectors at a time.
@@ -331,20 +338,53 @@ void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* cod
       uint8_t* out = codes + (begin + r) * stride;
       if (rounding_ != Rounding::kNearest)
         PackCodes(grid_.alphabet.bits, &code[static_cast<size_t>(r * width)], blocks_, out);
-      double scale = norm[r];
-      if (scaling_ == Scaling::kDebiased) scale /= 1 - grid_.distortion;
+      double square = 0, dot = 0;
       if (scaling_ == Scaling::kUnbiased) {
         const float* row = &y[static_cast<size_t>(r * width)];
         float* v = &units[static_cast<size_t>(r * width)];
         DecodeGrid(grid_, out, blocks_, v);
-        double square = 0, dot = 0;
         for (int64_t j = 0; j < width; ++j) square += double{row[j]} * row[j], dot += double{row[j]} * v[j];
-        scale = dot > 0 ? square / dot * root_ : 0;
-        if (norms_) StoreFactor(norm[r], "norm", first + begin + r, out + packed + kFactorBytes);
       }
-      StoreFactor(scale, "scale", first + begin + r, out + packed);
+      StoreFactors(norm[r], square, dot, first + begin + r, out + packed);
     }
   }
+}
+
+void GridCode::RankInOnePass(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
+  const bool multiplies = scaling_ == Scaling::kUnbiased;
+  const int bits = grid_.alphabet.bits;
+  const RowRotation rotation = {
+      .length = rotation_.block(),
+      .rounds = rotation_.options().kind == RotationKind::kHadamard ? rotation_.options().rounds : 0,
+      .factor = rotation_.factors().data()};
+  float value[16];
+  for (size_t i = 0; i < size_t{1} << bits; ++i)
+    value[i] = static_cast<float>((grid_.alphabet.table[i] - grid_.middle) * grid_.step);
+  constexpr int64_t kRows = 64;
+  RowSums sums[kRows];
+  for (int64_t begin = 0; begin < x.rows; begin += kRows) {
+    const int64_t rows = std::min(kRows, x.rows - begin), stride = bytes();
+    uint8_t* out = codes + begin * stride;
+    RankRows(x.Block(begin, 0, rows, dim()), blocks_, rotation,
+             {.bits = bits, .threshold = grid_.threshold.data(), .value = multiplies ? value : nullptr}, out,
+             stride, sums);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = begin + i;
+      const float norm = CheckedNorm(sums[i].square, x.Row(row), dim(), first + row);
+      StoreFactors(norm, sums[i].rotated_square, sums[i].product, first + row,
+                   out + i * stride + CodeBytes(bits, blocks_));
+    }
+  }
+}
+
+void GridCode::StoreFactors(float norm, double square, double product, int64_t row, uint8_t* factors) const {
+  double scale = norm;
+  if (scaling_ == Scaling::kDebiased) scale /= 1 - grid_.distortion;
+  if (scaling_ == Scaling::kUnbiased) {
+    scale = product > 0 ? square / product * root_ : 0;
+    if (norms_) StoreFactor(norm, "norm", row, factors + kFactorBytes);
+  }
+  StoreFactor(scale, "scale", row, factors);
 }
 
 void GridCode::Decode(const uint8_t* codes, int64_t n, float* x) const {

@@ -85,6 +85,10 @@ class GridCode : public VectorCode {
   std::vector<float> Rotated(const float* q) const;
 
  private:
+  // EncodeRows for rounding by thresholds.
+  void RankInOnePass(MatrixView<const float> x, int64_t first, uint8_t* codes) const;
+  // Of a vector of norm ||x||, ||y||^2 and <y, v>, the last two only for kUnbiased.
+  void StoreFactors(float norm, double square, double product, int64_t row, uint8_t* factors) const;
   bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
   void LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const;
 
@@ -103,5 +107,7 @@ void StoreFactor(double value, const char* what, int64_t row, uint8_t* at);
 float LoadFactor(const uint8_t* at);
 // ||x||, after a check that it is a number that f16 holds.
 float CheckedNorm(const float* x, int64_t n, int64_t row);
+// The same where `square` is ||x||^2 already.
+float CheckedNorm(float square, const float* x, int64_t n, int64_t row);
 
 }  // namespace lowbit

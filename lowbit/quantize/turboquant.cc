@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "lowbit/base/error.h"
+#include "lowbit/kernel/code_rows.h"
 
 namespace lowbit {
 namespace {

@@ -45,6 +45,10 @@ class Rotation {
   void Apply(const float* x, float* y) const;
   void Inverse(const float* y, float* x) const;
 
+  // Of the Hadamard rotation: p, and +-p^(-1/2) (transform, p) for the transforms in the order of Apply.
+  int64_t block() const { return block_; }
+  const std::vector<float>& factors() const { return factor_; }
+
  private:
   int64_t dim_;
   RotationOptions options_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "lowbit/base/error.h"
@@ -151,65 +150,6 @@ TEST(TrellisEncode, EveryTargetFindsTheSameCodes) {
       TrellisEncode(alphabet, y.data(), 5, 1, codes.data());
       if (first.empty()) first = codes;
       ASSERT_EQ(codes, first) << NameOf(target);
-    }
-  }
-  SetTarget(before);
-}
-
-TEST(RankCodes, CountsThresholdsAndTiesGoUp) {
-  for (const int count : {1, 3, 7, 15, 31, 255}) {
-    std::vector<float> threshold, x;
-    for (int i = 0; i < count; ++i) threshold.push_back(static_cast<float>(i - count / 2));
-    Random random(31);
-    for (int i = 0; i < 128; ++i)
-      x.push_back(static_cast<float>(static_cast<int>(random.Below(600)) - 300) / 2);
-    x[0] = -std::numeric_limits<float>::max(), x[1] = std::numeric_limits<float>::max();
-    std::vector<uint8_t> codes(x.size());
-    RankCodes(x.data(), 128, 0.5f, threshold.data(), count, codes.data());
-    for (size_t i = 0; i < x.size(); ++i) {
-      const auto rank =
-          std::count_if(threshold.begin(), threshold.end(), [&](float t) { return x[i] * 0.5f >= t; });
-      ASSERT_EQ(codes[i], rank) << count << ' ' << x[i];
-    }
-  }
-}
-
-TEST(RankAndPack, IsRankingThenPackingOnEveryTarget) {
-  const Target before = CurrentTarget();
-  for (int bits = 1; bits <= 4; ++bits) {
-    const int count = (1 << bits) - 1;
-    std::vector<float> threshold, x;
-    for (int i = 0; i < count; ++i) threshold.push_back(0.3f * static_cast<float>(i - count / 2));
-    Random random(32);
-    for (int i = 0; i < 7 * 32; ++i) x.push_back(random.Normal());
-    std::copy(threshold.begin(), threshold.end(), x.begin() + 5);  // ties
-    std::vector<uint8_t> codes(x.size()), expected(static_cast<size_t>(CodeBytes(bits, 7)));
-    RankCodes(x.data(), 7 * 32, 1, threshold.data(), count, codes.data());
-    PackCodes(bits, codes.data(), 7, expected.data());
-    for (const Target target : SupportedTargets()) {
-      SetTarget(target);
-      std::vector<uint8_t> packed(expected.size());
-      RankAndPack(x.data(), 7, 1, threshold.data(), bits, packed.data());
-      ASSERT_EQ(packed, expected) << NameOf(target) << ' ' << bits;
-    }
-  }
-  SetTarget(before);
-  EXPECT_THROW(RankAndPack(nullptr, 0, 1, nullptr, 5, nullptr), Error);
-}
-
-TEST(SumOfSquares, IsTheSameOnEveryTarget) {
-  const Target before = CurrentTarget();
-  for (const int64_t n : {1, 7, 8, 25, 128, 1000}) {
-    Random random(40);
-    std::vector<float> x(static_cast<size_t>(n));
-    double exact = 0;
-    for (float& v : x) v = random.Normal(), exact += double{v} * v;
-    SetTarget(SupportedTargets().front());
-    const float first = SumOfSquares(x.data(), n);
-    EXPECT_NEAR(first, exact, 1e-5 * exact);
-    for (const Target target : SupportedTargets()) {
-      SetTarget(target);
-      EXPECT_EQ(SumOfSquares(x.data(), n), first) << NameOf(target);
     }
   }
   SetTarget(before);

@@ -1,0 +1,39 @@
+// The base matrices of kernel/hadamard.h.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace lowbit {
+
+inline constexpr int kMaxPaley = 20;
+
+struct Paley {
+  int m = 1;
+  std::array<std::array<int8_t, kMaxPaley>, kMaxPaley> entry{};
+};
+
+// I + S, S = [0 1; -1 Q], Q_ij = 1 where i - j is a square modulo q, else -1.
+constexpr Paley MakePaley(int m) {
+  Paley p;
+  p.m = m;
+  const int q = m - 1;
+  std::array<bool, kMaxPaley> square{};
+  for (int i = 1; i < q; ++i) square[static_cast<size_t>(i * i % q)] = true;
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < m; ++j) {
+      int e = 1;
+      if (i != j && i > 0) e = j == 0 ? -1 : square[static_cast<size_t>((i - j + q) % q)] ? 1 : -1;
+      p.entry[static_cast<size_t>(i)][static_cast<size_t>(j)] = static_cast<int8_t>(e);
+    }
+  }
+  return p;
+}
+
+inline constexpr Paley kPaley20 = MakePaley(20);
+
+// Williamson's array of order 12: block (i, j) of 3 x 3 is J where i = j, else kSign12[i][j] (J - 2 I).
+inline constexpr int kSign12[4][4] = {{1, 1, 1, 1}, {-1, 1, -1, 1}, {-1, 1, 1, -1}, {-1, -1, 1, 1}};
+
+}  // namespace lowbit
