@@ -97,8 +97,6 @@ float RotateRow(const float* x, int64_t dim, int64_t width, int base, const RowR
     RoundsInRegisters<4>(WideRow(), x, factor, rotation.rounds, y, sums);
   } else if (base == 1 && width == 8 * kL) {
     RoundsInRegisters<8>(WideRow(), x, factor, rotation.rounds, y, sums);
-  } else if (base == 1 && width == 16 * kL) {
-    RoundsInRegisters<16>(WideRow(), x, factor, rotation.rounds, y, sums);
   } else {
     NoObserver none;
     Runs(x, factor, y, width, width / base, sums);

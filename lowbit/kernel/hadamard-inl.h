@@ -7,6 +7,9 @@
 #define LOWBIT_KERNEL_HADAMARD_INL_H_
 #endif
 
+#include <type_traits>
+#include <utility>
+
 #include "hwy/highway.h"
 #include "lowbit/kernel/hadamard_matrices.h"
 
@@ -154,56 +157,74 @@ HWY_INLINE void Sylvester(D d, const float* from, const float* factor, float* to
   if (2 * h == width) LaterStages<2>(d, to, n, h);
 }
 
-// Paley's matrix of order 20 (or its transpose) on one column of 20 chunks of `width` entries.
-template <class D>
-HWY_INLINE void Column20(D d, float* x, int64_t width, bool transposed) {
-  hn::Vec<D> in[20], out[20];
-  for (int i = 0; i < 20; ++i) in[i] = hn::LoadU(d, x + i * width);
-  for (int i = 0; i < 20; ++i) {
-    auto sum = hn::Zero(d);
-    for (int j = 0; j < 20; ++j) {
-      const bool plus = (transposed ? kPaley20.entry[j][i] : kPaley20.entry[i][j]) > 0;
-      sum = plus ? hn::Add(sum, in[j]) : hn::Sub(sum, in[j]);
-    }
-    out[i] = sum;
+// f(0), ..., f(kCount - 1), each a constant: signs that are known add or subtract without a question.
+template <int kCount, class F>
+HWY_INLINE void Repeat(const F& f) {
+  [&]<int... kI>(std::integer_sequence<int, kI...>) {
+    (f(std::integral_constant<int, kI>()), ...);
   }
-  for (int i = 0; i < 20; ++i) hn::StoreU(out[i], d, x + i * width);
+  (std::make_integer_sequence<int, kCount>());
+}
+
+// Paley's matrix of order 20 (or its transpose) on one column of 20 chunks of `width` entries. The eight sums
+// +-a +-b +-c +-d of four entries, up to their sign, serve all rows: 140 additions instead of 380.
+template <bool kTransposed, class D>
+HWY_INLINE void Column20(D d, float* x, int64_t width) {
+  hn::Vec<D> four[5][8];
+  Repeat<5>([&](auto g) {
+    const auto load = [&](int k) { return hn::LoadU(d, x + (4 * g + k) * width); };
+    const auto a = load(0), b = load(1), c = load(2), e = load(3);
+    const hn::Vec<D> first[2] = {hn::Add(a, b), hn::Sub(a, b)}, last[2] = {hn::Add(c, e), hn::Sub(c, e)};
+    Repeat<4>([&](auto k) {
+      four[g][k] = hn::Add(first[k & 1], last[k >> 1]);
+      four[g][4 + k] = hn::Sub(first[k & 1], last[k >> 1]);
+    });
+  });
+  Repeat<20>([&](auto i) {
+    constexpr SumOfFours kSum = FoursOf(i, kTransposed);
+    auto y = four[kSum.first][kSum.index[kSum.first]];
+    if constexpr (!kSum.plus[kSum.first]) y = hn::Neg(y);
+    Repeat<5>([&](auto g) {
+      if constexpr (g == kSum.first) return;
+      y = kSum.plus[g] ? hn::Add(y, four[g][kSum.index[g]]) : hn::Sub(y, four[g][kSum.index[g]]);
+    });
+    hn::StoreU(y, d, x + i * width);
+  });
 }
 
 // Williamson's: with the sums s of three entries, J x = s and (J - 2 I) x = s - 2 x, so that a column of
-// twelve takes 56 additions instead of 132.
-template <class D>
-HWY_INLINE void Column12(D d, float* x, int64_t width, bool transposed) {
+// twelve takes 68 additions instead of 132.
+template <bool kTransposed, class D>
+HWY_INLINE void Column12(D d, float* x, int64_t width) {
   hn::Vec<D> sum[4], rest[4][3];
-  for (int i = 0; i < 4; ++i) {
-    for (int k = 0; k < 3; ++k) rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width);
+  Repeat<4>([&](auto i) {
+    Repeat<3>([&](auto k) { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
     sum[i] = hn::Add(hn::Add(rest[i][0], rest[i][1]), rest[i][2]);
-    for (int k = 0; k < 3; ++k) rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k]));
-  }
-  for (int i = 0; i < 4; ++i) {
-    for (int k = 0; k < 3; ++k) {
-      auto y = sum[i];
-      for (int j = 0; j < 4; ++j) {
-        if (j == i) continue;
-        const bool plus = (transposed ? kSign12[j][i] : kSign12[i][j]) > 0;
-        y = plus ? hn::Add(y, rest[j][k]) : hn::Sub(y, rest[j][k]);
-      }
-      hn::StoreU(y, d, x + (3 * i + k) * width);
-    }
-  }
+    Repeat<3>([&](auto k) { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
+  });
+  Repeat<12>([&](auto row) {
+    constexpr int kI = row / 3, kK = row % 3;
+    auto y = sum[kI];
+    Repeat<4>([&](auto j) {
+      if constexpr (j == kI) return;
+      constexpr bool kPlus = (kTransposed ? kSign12[j][kI] : kSign12[kI][j]) > 0;
+      y = kPlus ? hn::Add(y, rest[j][kK]) : hn::Sub(y, rest[j][kK]);
+    });
+    hn::StoreU(y, d, x + row * width);
+  });
 }
 
 template <bool kTransposed, class D>
-HWY_INLINE void AcrossChunks(D d, float* x, int64_t width, int m) {
+HWY_NOINLINE void AcrossChunks(D d, float* x, int64_t width, int m) {
   constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(D()));
   const hn::CappedTag<float, 1> one;
   int64_t c = 0;
   if (m == 12) {
-    for (; c + kL <= width; c += kL) Column12(d, x + c, width, kTransposed);
-    for (; c < width; ++c) Column12(one, x + c, width, kTransposed);
+    for (; c + kL <= width; c += kL) Column12<kTransposed>(d, x + c, width);
+    for (; c < width; ++c) Column12<kTransposed>(one, x + c, width);
   } else if (m == 20) {
-    for (; c + kL <= width; c += kL) Column20(d, x + c, width, kTransposed);
-    for (; c < width; ++c) Column20(one, x + c, width, kTransposed);
+    for (; c + kL <= width; c += kL) Column20<kTransposed>(d, x + c, width);
+    for (; c < width; ++c) Column20<kTransposed>(one, x + c, width);
   }
 }
 
