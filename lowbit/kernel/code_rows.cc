@@ -72,7 +72,6 @@ float Squares(const float* x, int64_t n) {
 
 // y (width) = Pi x, and sum x_j^2. x and y are apart.
 float RotateRow(const float* x, int64_t dim, int64_t width, int base, const RowRotation& rotation, float* y) {
-  constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(WideRow()));
   if (dim < width || rotation.rounds == 0) {
     std::copy(x, x + dim, y);
     std::fill(y + dim, y + width, 0.0f);
@@ -91,23 +90,40 @@ float RotateRow(const float* x, int64_t dim, int64_t width, int base, const RowR
     return square;
   }
   SquareSums sums;
-  if (base == 1 && width == 2 * kL) {
-    RoundsInRegisters<2>(WideRow(), x, factor, rotation.rounds, y, sums);
-  } else if (base == 1 && width == 4 * kL) {
-    RoundsInRegisters<4>(WideRow(), x, factor, rotation.rounds, y, sums);
-  } else if (base == 1 && width == 8 * kL) {
-    RoundsInRegisters<8>(WideRow(), x, factor, rotation.rounds, y, sums);
-  } else {
-    NoObserver none;
-    Runs(x, factor, y, width, width / base, sums);
+  NoObserver none;
+  Runs(x, factor, y, width, width / base, sums);
+  Chunks<false>(y, width, base);
+  for (int round = 1; round < rotation.rounds; ++round) {
+    factor += width;
+    Runs(y, factor, y, width, width / base, none);
     Chunks<false>(y, width, base);
-    for (int round = 1; round < rotation.rounds; ++round) {
-      factor += width;
-      Runs(y, factor, y, width, width / base, none);
-      Chunks<false>(y, width, base);
-    }
   }
   return sums.Total(nullptr, 0);
+}
+
+// Rows rotated side by side, where a few registers hold one.
+constexpr int kRowsAtOnce = 2;
+constexpr auto kRowLanes = static_cast<int64_t>(hn::MaxLanes(WideRow()));
+
+constexpr bool RegistersHold(int64_t width) {
+  return width == 2 * kRowLanes || width == 4 * kRowLanes || width == 8 * kRowLanes;
+}
+
+// y (kRowsAtOnce, 32 blocks) and the squares.
+void RotateInRegisters(const float* x, int64_t stride, int64_t width, const RowRotation& rotation, float* y,
+                       RowSums* of) {
+  SquareSums sums[kRowsAtOnce];
+  const auto rotate = [&](auto count) LOWBIT_INLINED {
+    RoundsInRegisters<kRowsAtOnce, count>(WideRow(), x, stride, rotation.factor, rotation.rounds, y, sums);
+  };
+  if (width == 2 * kRowLanes) {
+    rotate(std::integral_constant<int, 2>());
+  } else if (width == 4 * kRowLanes) {
+    rotate(std::integral_constant<int, 4>());
+  } else {
+    rotate(std::integral_constant<int, 8>());
+  }
+  for (int r = 0; r < kRowsAtOnce; ++r) of[r].square = sums[r].Total(nullptr, 0);
 }
 
 #if HWY_MAX_BYTES >= 32
@@ -337,7 +353,17 @@ void RankAny(const float* y, int64_t blocks, float scale, const float* threshold
   Rank<4>(y, blocks, scale, threshold, packed);
 }
 
-// y: room for a row.
+// Asks for the memory of rows to come, which need not exist: the processor's own prefetching stops at the
+// ends of pages. Longer rows, asked for in one go, would rather wait for each other.
+constexpr int64_t kPage = 1024;  // floats
+HWY_INLINE void FetchAhead(const float* row, int64_t n) {
+  constexpr uintptr_t kBytes = sizeof(float), kLine = 64;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(row) + kPage * kBytes;
+  const uintptr_t end = begin + static_cast<uintptr_t>(n) * kBytes;
+  for (uintptr_t at = begin; at < end; at += kLine) __builtin_prefetch(reinterpret_cast<const void*>(at));
+}
+
+// y: room for kRowsAtOnce rows.
 template <int kBits>
 void Rows(MatrixView<const float> x, int64_t blocks, const RowRotation& rotation, const RowAlphabet& alphabet,
           uint8_t* packed, int64_t stride, RowSums* sums, float* y) {
@@ -345,10 +371,20 @@ void Rows(MatrixView<const float> x, int64_t blocks, const RowRotation& rotation
   const int64_t width = blocks * kCodeBlock;
   const int base = HadamardBase(rotation.length);
   const float root = std::sqrt(static_cast<float>(width));
-  for (int64_t i = 0; i < x.rows; ++i) {
-    sums[i].square = RotateRow(x.Row(i), x.cols, width, base, rotation, y);
-    const float norm = std::sqrt(sums[i].square);
-    rank(y, blocks, norm > 0 ? root / norm : 0.0f, packed + i * stride, sums[i]);
+  const bool in_registers = x.cols == width && rotation.length == width && RegistersHold(width);
+  int64_t at_once = 1;
+  for (int64_t i = 0; i < x.rows; i += at_once) {
+    at_once = in_registers && i + kRowsAtOnce <= x.rows ? kRowsAtOnce : 1;
+    if (width < kPage) FetchAhead(x.Row(i), at_once * x.stride);
+    if (at_once == kRowsAtOnce) {
+      RotateInRegisters(x.Row(i), x.stride, width, rotation, y, sums + i);
+    } else {
+      sums[i].square = RotateRow(x.Row(i), x.cols, width, base, rotation, y);
+    }
+    for (int64_t r = 0; r < at_once; ++r) {
+      const float norm = std::sqrt(sums[i + r].square);
+      rank(y + r * width, blocks, norm > 0 ? root / norm : 0.0f, packed + (i + r) * stride, sums[i + r]);
+    }
   }
 }
 
@@ -375,7 +411,7 @@ void RankRows(MatrixView<const float> x, int64_t blocks, const RowRotation& rota
               const RowAlphabet& alphabet, uint8_t* packed, int64_t stride, RowSums* sums) {
   if (alphabet.bits < 1 || alphabet.bits > 4) Fail("ranks of {} bits: 1 to 4 are possible", alphabet.bits);
   thread_local Buffer<float> room;
-  room.Reserve(static_cast<size_t>(blocks * kCodeBlock));
+  room.Reserve(static_cast<size_t>(2 * blocks * kCodeBlock));
   LOWBIT_KERNEL(RowsAny)(x, blocks, rotation, alphabet, packed, stride, sums, room.data());
 }
 

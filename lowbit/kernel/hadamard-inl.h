@@ -13,6 +13,10 @@
 #include "hwy/highway.h"
 #include "lowbit/kernel/hadamard_matrices.h"
 
+// Of a lambda: arrays of registers that it refers to stay registers.
+#undef LOWBIT_INLINED
+#define LOWBIT_INLINED __attribute__((always_inline))
+
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
@@ -53,6 +57,16 @@ HWY_INLINE hn::Vec<D> InRegister([[maybe_unused]] D d, hn::Vec<D> v) {
 #endif
 }
 
+// f(0), ..., f(kCount - 1), each a constant: arrays indexed by it stay in registers, and signs
+// known from it add or subtract without a question.
+template <int kCount, class F>
+HWY_INLINE void Repeat(const F& f) {
+  [&]<int... kI>(std::integer_sequence<int, kI...>) LOWBIT_INLINED {
+    (f(std::integral_constant<int, kI>()), ...);
+  }
+  (std::make_integer_sequence<int, kCount>());
+}
+
 // The stages across kCount registers.
 template <int kCount, class V>
 HWY_INLINE void AcrossRegisters(V* v) {
@@ -60,7 +74,7 @@ HWY_INLINE void AcrossRegisters(V* v) {
     constexpr int kHalf = kCount / 2;
     AcrossRegisters<kHalf>(v);
     AcrossRegisters<kHalf>(v + kHalf);
-    for (int i = 0; i < kHalf; ++i) Butterfly(v[i], v[i + kHalf]);
+    Repeat<kHalf>([&](auto i) LOWBIT_INLINED { Butterfly(v[i], v[i + kHalf]); });
   }
 }
 
@@ -77,14 +91,14 @@ HWY_INLINE void FirstStages(D d, const float* from, const float* factor, float* 
   constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(D()));
   for (int64_t i = 0; i < n; i += kCount * kL) {
     hn::Vec<D> v[kCount];
-    for (int k = 0; k < kCount; ++k) {
+    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
       v[k] = hn::LoadU(d, from + i + k * kL);
       observe(v[k], i + k * kL);
       if (factor != nullptr) v[k] = hn::Mul(v[k], hn::LoadU(d, factor + i + k * kL));
       v[k] = InRegister(d, v[k]);
-    }
+    });
     AcrossRegisters<kCount>(v);
-    for (int k = 0; k < kCount; ++k) hn::StoreU(v[k], d, to + i + k * kL);
+    Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[k], d, to + i + k * kL); });
   }
 }
 
@@ -95,28 +109,36 @@ HWY_INLINE void LaterStages(D d, float* x, int64_t n, int64_t h) {
   for (int64_t i = 0; i < n; i += kCount * h) {
     for (int64_t j = i; j < i + h; j += kL) {
       hn::Vec<D> v[kCount];
-      for (int k = 0; k < kCount; ++k) v[k] = hn::LoadU(d, x + j + k * h);
+      Repeat<kCount>([&](auto k) LOWBIT_INLINED { v[k] = hn::LoadU(d, x + j + k * h); });
       AcrossRegisters<kCount>(v);
-      for (int k = 0; k < kCount; ++k) hn::StoreU(v[k], d, x + j + k * h);
+      Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[k], d, x + j + k * h); });
     }
   }
 }
 
-// Rounds of transforms of one row of kCount registers, which stays in them.
-template <int kCount, class D, class Observer>
-HWY_INLINE void RoundsInRegisters(D d, const float* from, const float* factor, int rounds, float* to,
-                                  Observer& observe) {
+// Rounds of transforms of kRows rows of kCount registers each, which stay in them. One row alone is a chain
+// of operations that wait for each other.
+template <int kRows, int kCount, class D, class Observer>
+HWY_INLINE void RoundsInRegisters(D d, const float* from, int64_t stride, const float* factor, int rounds,
+                                  float* to, Observer (&observe)[kRows]) {
   constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(D()));
-  hn::Vec<D> v[kCount];
-  for (int k = 0; k < kCount; ++k) {
-    v[k] = hn::LoadU(d, from + k * kL);
-    observe(v[k], k * kL);
-  }
+  hn::Vec<D> v[kRows][kCount];
+  Repeat<kRows>([&](auto r) LOWBIT_INLINED {
+    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
+      v[r][k] = hn::LoadU(d, from + r * stride + k * kL);
+      observe[r](v[r][k], k * kL);
+    });
+  });
   for (int round = 0; round < rounds; ++round, factor += kCount * kL) {
-    for (int k = 0; k < kCount; ++k) v[k] = InRegister(d, hn::Mul(v[k], hn::LoadU(d, factor + k * kL)));
-    AcrossRegisters<kCount>(v);
+    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
+      const auto f = hn::LoadU(d, factor + k * kL);
+      Repeat<kRows>([&](auto r) LOWBIT_INLINED { v[r][k] = InRegister(d, hn::Mul(v[r][k], f)); });
+    });
+    Repeat<kRows>([&](auto r) LOWBIT_INLINED { AcrossRegisters<kCount>(v[r]); });
   }
-  for (int k = 0; k < kCount; ++k) hn::StoreU(v[k], d, to + k * kL);
+  Repeat<kRows>([&](auto r) LOWBIT_INLINED {
+    Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[r][k], d, to + (r * kCount + k) * kL); });
+  });
 }
 
 // Runs shorter than a register, in place.
@@ -157,34 +179,25 @@ HWY_INLINE void Sylvester(D d, const float* from, const float* factor, float* to
   if (2 * h == width) LaterStages<2>(d, to, n, h);
 }
 
-// f(0), ..., f(kCount - 1), each a constant: signs that are known add or subtract without a question.
-template <int kCount, class F>
-HWY_INLINE void Repeat(const F& f) {
-  [&]<int... kI>(std::integer_sequence<int, kI...>) {
-    (f(std::integral_constant<int, kI>()), ...);
-  }
-  (std::make_integer_sequence<int, kCount>());
-}
-
 // Paley's matrix of order 20 (or its transpose) on one column of 20 chunks of `width` entries. The eight sums
 // +-a +-b +-c +-d of four entries, up to their sign, serve all rows: 140 additions instead of 380.
 template <bool kTransposed, class D>
 HWY_INLINE void Column20(D d, float* x, int64_t width) {
   hn::Vec<D> four[5][8];
-  Repeat<5>([&](auto g) {
-    const auto load = [&](int k) { return hn::LoadU(d, x + (4 * g + k) * width); };
+  Repeat<5>([&](auto g) LOWBIT_INLINED {
+    const auto load = [&](int k) LOWBIT_INLINED { return hn::LoadU(d, x + (4 * g + k) * width); };
     const auto a = load(0), b = load(1), c = load(2), e = load(3);
     const hn::Vec<D> first[2] = {hn::Add(a, b), hn::Sub(a, b)}, last[2] = {hn::Add(c, e), hn::Sub(c, e)};
-    Repeat<4>([&](auto k) {
+    Repeat<4>([&](auto k) LOWBIT_INLINED {
       four[g][k] = hn::Add(first[k & 1], last[k >> 1]);
       four[g][4 + k] = hn::Sub(first[k & 1], last[k >> 1]);
     });
   });
-  Repeat<20>([&](auto i) {
+  Repeat<20>([&](auto i) LOWBIT_INLINED {
     constexpr SumOfFours kSum = FoursOf(i, kTransposed);
     auto y = four[kSum.first][kSum.index[kSum.first]];
     if constexpr (!kSum.plus[kSum.first]) y = hn::Neg(y);
-    Repeat<5>([&](auto g) {
+    Repeat<5>([&](auto g) LOWBIT_INLINED {
       if constexpr (g == kSum.first) return;
       y = kSum.plus[g] ? hn::Add(y, four[g][kSum.index[g]]) : hn::Sub(y, four[g][kSum.index[g]]);
     });
@@ -197,15 +210,15 @@ HWY_INLINE void Column20(D d, float* x, int64_t width) {
 template <bool kTransposed, class D>
 HWY_INLINE void Column12(D d, float* x, int64_t width) {
   hn::Vec<D> sum[4], rest[4][3];
-  Repeat<4>([&](auto i) {
-    Repeat<3>([&](auto k) { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
+  Repeat<4>([&](auto i) LOWBIT_INLINED {
+    Repeat<3>([&](auto k) LOWBIT_INLINED { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
     sum[i] = hn::Add(hn::Add(rest[i][0], rest[i][1]), rest[i][2]);
-    Repeat<3>([&](auto k) { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
+    Repeat<3>([&](auto k) LOWBIT_INLINED { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
   });
-  Repeat<12>([&](auto row) {
+  Repeat<12>([&](auto row) LOWBIT_INLINED {
     constexpr int kI = row / 3, kK = row % 3;
     auto y = sum[kI];
-    Repeat<4>([&](auto j) {
+    Repeat<4>([&](auto j) LOWBIT_INLINED {
       if constexpr (j == kI) return;
       constexpr bool kPlus = (kTransposed ? kSign12[j][kI] : kSign12[kI][j]) > 0;
       y = kPlus ? hn::Add(y, rest[j][kK]) : hn::Sub(y, rest[j][kK]);

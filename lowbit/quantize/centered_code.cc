@@ -1,5 +1,7 @@
 #include "lowbit/quantize/centered_code.h"
 
+#include <algorithm>
+
 #include "lowbit/base/error.h"
 
 namespace lowbit {
@@ -83,12 +85,18 @@ std::unique_ptr<VectorCode::Query> CenteredCode::Prepare(const float* query) con
 }
 
 void CenteredCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
-  std::vector<float> residual(static_cast<size_t>(x.rows * dim()));
-  for (int64_t i = 0; i < x.rows; ++i) {
-    for (int64_t j = 0; j < dim(); ++j)
-      residual[static_cast<size_t>(i * dim() + j)] = x(i, j) - center_[static_cast<size_t>(j)];
+  // A multiple of what encoders take at a time, few enough for the caches.
+  constexpr int64_t kRows = 16;
+  std::vector<float> residual(static_cast<size_t>(std::min(kRows, x.rows) * dim()));
+  for (int64_t begin = 0; begin < x.rows; begin += kRows) {
+    const int64_t rows = std::min(kRows, x.rows - begin);
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* row = x.Row(begin + i);
+      float* to = &residual[static_cast<size_t>(i * dim())];
+      for (int64_t j = 0; j < dim(); ++j) to[j] = row[j] - center_[static_cast<size_t>(j)];
+    }
+    code_->EncodeRows({residual.data(), rows, dim()}, first + begin, codes + begin * bytes());
   }
-  code_->EncodeRows({residual.data(), x.rows, dim()}, first, codes);
 }
 
 }  // namespace lowbit

@@ -74,6 +74,10 @@ class ProdQuery : public VectorCode::Query {
   std::unique_ptr<ByteQuery> rotated_;
 };
 
+void Gather(const float* x, const std::vector<int64_t>& dims, float* part) {
+  for (size_t j = 0; j < dims.size(); ++j) part[j] = x[dims[j]];
+}
+
 // Parts lie one after the other in a code; they are scanned as rows of the whole code's stride.
 class SplitQuery : public VectorCode::Query {
  public:
@@ -284,19 +288,40 @@ void OutlierSplitCode::SetParameters(std::span<const float> parameters) {
   coarse_dims_ = std::move(coarse);
 }
 
-std::pair<std::vector<float>, std::vector<float>> OutlierSplitCode::Split(const float* x) const {
+void OutlierSplitCode::RequireDims() const {
   if (fine_dims_.empty()) Fail("{}: needs Train before it can encode or search", name());
+}
+
+std::pair<std::vector<float>, std::vector<float>> OutlierSplitCode::Split(const float* x) const {
+  RequireDims();
   std::pair<std::vector<float>, std::vector<float>> parts;
-  for (const int64_t j : fine_dims_) parts.first.push_back(x[j]);
-  for (const int64_t j : coarse_dims_) parts.second.push_back(x[j]);
+  parts.first.resize(fine_dims_.size());
+  parts.second.resize(coarse_dims_.size());
+  Gather(x, fine_dims_, parts.first.data());
+  Gather(x, coarse_dims_, parts.second.data());
   return parts;
 }
 
+// Parts are encoded by themselves, several rows at a time, and their codes then laid side by side.
 void OutlierSplitCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
-  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
-    const auto [fine, coarse] = Split(x.Row(i));
-    fine_->EncodeRows({fine.data(), 1, fine_->dim()}, first + i, codes);
-    coarse_->EncodeRows({coarse.data(), 1, coarse_->dim()}, first + i, codes + fine_->bytes());
+  RequireDims();
+  constexpr int64_t kRows = 64;
+  const int64_t stride = bytes();
+  std::vector<float> part(static_cast<size_t>(std::min(kRows, x.rows) * coarse_->dim()));
+  std::vector<uint8_t> of(
+      static_cast<size_t>(std::min(kRows, x.rows) * std::max(fine_->bytes(), coarse_->bytes())));
+  const auto encode = [&](const VectorCode& code, const std::vector<int64_t>& dims, int64_t begin,
+                          int64_t rows, uint8_t* out) {
+    const int64_t width = code.dim(), size = code.bytes();
+    for (int64_t i = 0; i < rows; ++i) Gather(x.Row(begin + i), dims, &part[static_cast<size_t>(i * width)]);
+    code.EncodeRows({part.data(), rows, width}, first + begin, of.data());
+    for (int64_t i = 0; i < rows; ++i)
+      std::memcpy(out + i * stride, &of[static_cast<size_t>(i * size)], static_cast<size_t>(size));
+  };
+  for (int64_t begin = 0; begin < x.rows; begin += kRows) {
+    const int64_t rows = std::min(kRows, x.rows - begin);
+    encode(*fine_, fine_dims_, begin, rows, codes + begin * stride);
+    encode(*coarse_, coarse_dims_, begin, rows, codes + begin * stride + fine_->bytes());
   }
 }
 

@@ -96,6 +96,8 @@ class OutlierSplitCode : public VectorCode {
   const VectorCode& fine() const { return *fine_; }
 
  private:
+  // Throws before training.
+  void RequireDims() const;
   // (fine, coarse) parts of a vector. Throws before training.
   std::pair<std::vector<float>, std::vector<float>> Split(const float* x) const;
 
