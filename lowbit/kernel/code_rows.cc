@@ -13,6 +13,7 @@
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
 #include "lowbit/kernel/hadamard-inl.h"
+#include "lowbit/kernel/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -113,7 +114,7 @@ constexpr bool RegistersHold(int64_t width) {
 void RotateInRegisters(const float* x, int64_t stride, int64_t width, const RowRotation& rotation, float* y,
                        RowSums* of) {
   SquareSums sums[kRowsAtOnce];
-  const auto rotate = [&](auto count) LOWBIT_INLINED {
+  const auto rotate = [&](auto count) LOWBIT_STEP {
     RoundsInRegisters<kRowsAtOnce, count>(WideRow(), x, stride, rotation.factor, rotation.rounds, y, sums);
   };
   if (width == 2 * kRowLanes) {

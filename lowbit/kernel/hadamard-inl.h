@@ -7,15 +7,9 @@
 #define LOWBIT_KERNEL_HADAMARD_INL_H_
 #endif
 
-#include <type_traits>
-#include <utility>
-
 #include "hwy/highway.h"
 #include "lowbit/kernel/hadamard_matrices.h"
-
-// Of a lambda: arrays of registers that it refers to stay registers.
-#undef LOWBIT_INLINED
-#define LOWBIT_INLINED __attribute__((always_inline))
+#include "lowbit/kernel/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -57,16 +51,6 @@ HWY_INLINE hn::Vec<D> InRegister([[maybe_unused]] D d, hn::Vec<D> v) {
 #endif
 }
 
-// f(0), ..., f(kCount - 1), each a constant: arrays indexed by it stay in registers, and signs
-// known from it add or subtract without a question.
-template <int kCount, class F>
-HWY_INLINE void Repeat(const F& f) {
-  [&]<int... kI>(std::integer_sequence<int, kI...>) LOWBIT_INLINED {
-    (f(std::integral_constant<int, kI>()), ...);
-  }
-  (std::make_integer_sequence<int, kCount>());
-}
-
 // The stages across kCount registers.
 template <int kCount, class V>
 HWY_INLINE void AcrossRegisters(V* v) {
@@ -74,7 +58,7 @@ HWY_INLINE void AcrossRegisters(V* v) {
     constexpr int kHalf = kCount / 2;
     AcrossRegisters<kHalf>(v);
     AcrossRegisters<kHalf>(v + kHalf);
-    Repeat<kHalf>([&](auto i) LOWBIT_INLINED { Butterfly(v[i], v[i + kHalf]); });
+    Unroll<0, kHalf>([&](auto i) LOWBIT_STEP { Butterfly(v[i], v[i + kHalf]); });
   }
 }
 
@@ -91,14 +75,14 @@ HWY_INLINE void FirstStages(D d, const float* from, const float* factor, float* 
   constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(D()));
   for (int64_t i = 0; i < n; i += kCount * kL) {
     hn::Vec<D> v[kCount];
-    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
+    Unroll<0, kCount>([&](auto k) LOWBIT_STEP {
       v[k] = hn::LoadU(d, from + i + k * kL);
       observe(v[k], i + k * kL);
       if (factor != nullptr) v[k] = hn::Mul(v[k], hn::LoadU(d, factor + i + k * kL));
       v[k] = InRegister(d, v[k]);
     });
     AcrossRegisters<kCount>(v);
-    Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[k], d, to + i + k * kL); });
+    Unroll<0, kCount>([&](auto k) LOWBIT_STEP { hn::StoreU(v[k], d, to + i + k * kL); });
   }
 }
 
@@ -109,9 +93,9 @@ HWY_INLINE void LaterStages(D d, float* x, int64_t n, int64_t h) {
   for (int64_t i = 0; i < n; i += kCount * h) {
     for (int64_t j = i; j < i + h; j += kL) {
       hn::Vec<D> v[kCount];
-      Repeat<kCount>([&](auto k) LOWBIT_INLINED { v[k] = hn::LoadU(d, x + j + k * h); });
+      Unroll<0, kCount>([&](auto k) LOWBIT_STEP { v[k] = hn::LoadU(d, x + j + k * h); });
       AcrossRegisters<kCount>(v);
-      Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[k], d, x + j + k * h); });
+      Unroll<0, kCount>([&](auto k) LOWBIT_STEP { hn::StoreU(v[k], d, x + j + k * h); });
     }
   }
 }
@@ -123,21 +107,21 @@ HWY_INLINE void RoundsInRegisters(D d, const float* from, int64_t stride, const 
                                   float* to, Observer (&observe)[kRows]) {
   constexpr auto kL = static_cast<int64_t>(hn::MaxLanes(D()));
   hn::Vec<D> v[kRows][kCount];
-  Repeat<kRows>([&](auto r) LOWBIT_INLINED {
-    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
+  Unroll<0, kRows>([&](auto r) LOWBIT_STEP {
+    Unroll<0, kCount>([&](auto k) LOWBIT_STEP {
       v[r][k] = hn::LoadU(d, from + r * stride + k * kL);
       observe[r](v[r][k], k * kL);
     });
   });
   for (int round = 0; round < rounds; ++round, factor += kCount * kL) {
-    Repeat<kCount>([&](auto k) LOWBIT_INLINED {
+    Unroll<0, kCount>([&](auto k) LOWBIT_STEP {
       const auto f = hn::LoadU(d, factor + k * kL);
-      Repeat<kRows>([&](auto r) LOWBIT_INLINED { v[r][k] = InRegister(d, hn::Mul(v[r][k], f)); });
+      Unroll<0, kRows>([&](auto r) LOWBIT_STEP { v[r][k] = InRegister(d, hn::Mul(v[r][k], f)); });
     });
-    Repeat<kRows>([&](auto r) LOWBIT_INLINED { AcrossRegisters<kCount>(v[r]); });
+    Unroll<0, kRows>([&](auto r) LOWBIT_STEP { AcrossRegisters<kCount>(v[r]); });
   }
-  Repeat<kRows>([&](auto r) LOWBIT_INLINED {
-    Repeat<kCount>([&](auto k) LOWBIT_INLINED { hn::StoreU(v[r][k], d, to + (r * kCount + k) * kL); });
+  Unroll<0, kRows>([&](auto r) LOWBIT_STEP {
+    Unroll<0, kCount>([&](auto k) LOWBIT_STEP { hn::StoreU(v[r][k], d, to + (r * kCount + k) * kL); });
   });
 }
 
@@ -184,20 +168,20 @@ HWY_INLINE void Sylvester(D d, const float* from, const float* factor, float* to
 template <bool kTransposed, class D>
 HWY_INLINE void Column20(D d, float* x, int64_t width) {
   hn::Vec<D> four[5][8];
-  Repeat<5>([&](auto g) LOWBIT_INLINED {
-    const auto load = [&](int k) LOWBIT_INLINED { return hn::LoadU(d, x + (4 * g + k) * width); };
+  Unroll<0, 5>([&](auto g) LOWBIT_STEP {
+    const auto load = [&](int k) LOWBIT_STEP { return hn::LoadU(d, x + (4 * g + k) * width); };
     const auto a = load(0), b = load(1), c = load(2), e = load(3);
     const hn::Vec<D> first[2] = {hn::Add(a, b), hn::Sub(a, b)}, last[2] = {hn::Add(c, e), hn::Sub(c, e)};
-    Repeat<4>([&](auto k) LOWBIT_INLINED {
+    Unroll<0, 4>([&](auto k) LOWBIT_STEP {
       four[g][k] = hn::Add(first[k & 1], last[k >> 1]);
       four[g][4 + k] = hn::Sub(first[k & 1], last[k >> 1]);
     });
   });
-  Repeat<20>([&](auto i) LOWBIT_INLINED {
+  Unroll<0, 20>([&](auto i) LOWBIT_STEP {
     constexpr SumOfFours kSum = FoursOf(i, kTransposed);
     auto y = four[kSum.first][kSum.index[kSum.first]];
     if constexpr (!kSum.plus[kSum.first]) y = hn::Neg(y);
-    Repeat<5>([&](auto g) LOWBIT_INLINED {
+    Unroll<0, 5>([&](auto g) LOWBIT_STEP {
       if constexpr (g == kSum.first) return;
       y = kSum.plus[g] ? hn::Add(y, four[g][kSum.index[g]]) : hn::Sub(y, four[g][kSum.index[g]]);
     });
@@ -210,15 +194,15 @@ HWY_INLINE void Column20(D d, float* x, int64_t width) {
 template <bool kTransposed, class D>
 HWY_INLINE void Column12(D d, float* x, int64_t width) {
   hn::Vec<D> sum[4], rest[4][3];
-  Repeat<4>([&](auto i) LOWBIT_INLINED {
-    Repeat<3>([&](auto k) LOWBIT_INLINED { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
+  Unroll<0, 4>([&](auto i) LOWBIT_STEP {
+    Unroll<0, 3>([&](auto k) LOWBIT_STEP { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
     sum[i] = hn::Add(hn::Add(rest[i][0], rest[i][1]), rest[i][2]);
-    Repeat<3>([&](auto k) LOWBIT_INLINED { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
+    Unroll<0, 3>([&](auto k) LOWBIT_STEP { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
   });
-  Repeat<12>([&](auto row) LOWBIT_INLINED {
+  Unroll<0, 12>([&](auto row) LOWBIT_STEP {
     constexpr int kI = row / 3, kK = row % 3;
     auto y = sum[kI];
-    Repeat<4>([&](auto j) LOWBIT_INLINED {
+    Unroll<0, 4>([&](auto j) LOWBIT_STEP {
       if constexpr (j == kI) return;
       constexpr bool kPlus = (kTransposed ? kSign12[j][kI] : kSign12[kI][j]) > 0;
       y = kPlus ? hn::Add(y, rest[j][kK]) : hn::Sub(y, rest[j][kK]);

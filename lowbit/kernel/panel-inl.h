@@ -14,6 +14,7 @@
 
 #include "hwy/highway.h"
 #include "lowbit/format/format.h"
+#include "lowbit/kernel/unroll-inl.h"
 
 #undef LOWBIT_VECTOR_TARGET
 #define LOWBIT_VECTOR_TARGET (HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128)
@@ -44,16 +45,6 @@ struct Floats {
   hn::Vec<DF> v[kParts];
 };
 using Quad = hn::Vec<DI>;
-
-// Loops over registers must vanish at compile time: the body is a lambda called with each constant.
-#define LOWBIT_STEP HWY_ATTR __attribute__((always_inline))
-template <int i, int n, class F>
-HWY_INLINE void Unroll(F&& f) {
-  if constexpr (i < n) {
-    f(std::integral_constant<int, i>());
-    Unroll<i + 1, n>(f);
-  }
-}
 
 // f(i) for each part i of a panel's vector; what f returns for them.
 template <class F>
