@@ -1,9 +1,7 @@
 // The Viterbi search of the trellis alphabets.
 #include <algorithm>
-#include <cmath>
 
 #include "lowbit/base/buffer.h"
-#include "lowbit/base/error.h"
 #include "lowbit/kernel/code_scan.h"
 
 #undef HWY_TARGET_INCLUDE
