@@ -147,9 +147,9 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
       }
     }
     const bool last = unit + chunk_units >= units;
-    const auto at = [&](int64_t t, int64_t count) {
+    const auto at = [&](int64_t t, int64_t group) {
       // Rows of y lie far apart: they are asked for while the last products are being made.
-      for (int64_t i = 0; last && i < count; ++i) {
+      for (int64_t i = 0; last && i < group; ++i) {
         float* to = y + (begin + t + i) * y_stride + panel * kPanelRows;
         for (int p = 0; p < P; ++p) __builtin_prefetch(to + p * kPanelRows, 1);
       }

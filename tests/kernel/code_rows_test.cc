@@ -182,7 +182,7 @@ TEST(RankRows, IsItsStepsToTheLastBitOnEveryTarget) {
       for (const int rounds : {0, 1, 3}) {
         Case c(dim, bits, rounds);
         Encoded expected(c);
-        SetTarget(Target::kScalar);
+        SetTarget(SupportedTargets().front());
         for (int64_t i = 0; i < c.kRows; ++i) EncodeStepByStep(c, i, expected);
         for (const Target target : SupportedTargets()) {
           SetTarget(target);
