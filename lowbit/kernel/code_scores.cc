@@ -259,19 +259,24 @@ void Factors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, b
   const DF d;
   const hn::Rebind<hwy::float16_t, DF> half;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  HWY_ALIGN uint16_t halves[16] = {};
-  for (int64_t i = 0; i < n; i += lanes) {
-    const int64_t count = std::min(lanes, n - i);
-    for (int64_t j = 0; j < count; ++j, from += stride) std::memcpy(halves + j, from, sizeof halves[0]);
-    const auto loaded = hn::PromoteTo(d, hn::Load(half, reinterpret_cast<const hwy::float16_t*>(halves)));
-    auto factor = hn::Mul(loaded, hn::Set(d, multiplier));
-    if (squared) factor = hn::Mul(factor, factor);
-    if (count == lanes) {
-      hn::StoreU(factor, d, factors + i);
-    } else {
-      HWY_ALIGN float last[16];
-      hn::Store(factor, d, last);
-      std::copy(last, last + count, factors + i);
+  // Gathered many at a time: a vector that is loaded right after its parts were stored waits for them.
+  constexpr int64_t kRun = 256;
+  HWY_ALIGN uint16_t halves[kRun] = {};
+  HWY_ALIGN float last[16];
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t count = std::min(kRun, n - begin);
+    for (int64_t i = 0; i < count; ++i, from += stride) std::memcpy(halves + i, from, sizeof halves[0]);
+    for (int64_t i = 0; i < count; i += lanes) {
+      const auto loaded =
+          hn::PromoteTo(d, hn::Load(half, reinterpret_cast<const hwy::float16_t*>(halves + i)));
+      auto factor = hn::Mul(loaded, hn::Set(d, multiplier));
+      if (squared) factor = hn::Mul(factor, factor);
+      if (i + lanes <= count) {
+        hn::StoreU(factor, d, factors + begin + i);
+      } else {
+        hn::Store(factor, d, last);
+        std::copy(last, last + (count - i), factors + begin + i);
+      }
     }
   }
 }
