@@ -47,10 +47,6 @@ class TopK {
     names_.push_back({candidate.id, candidate.place});
     if (names_.size() == capacity_) Shrink(kSpare / 4 + k_ / 8);
   }
-  void OfferAll(const TopK& other) {
-    for (size_t i = 0; i < other.names_.size(); ++i)
-      Offer({other.distances_[i], other.names_[i].id, other.names_[i].place});
-  }
   // Nearest first.
   std::vector<Candidate> Sorted() && {
     if (capacity_ != kUnbounded && names_.size() > k_) Shrink(0);

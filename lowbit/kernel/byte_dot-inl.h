@@ -22,6 +22,7 @@
 #include <algorithm>
 
 #include "lowbit/kernel/panel-inl.h"
+#include "lowbit/kernel/vpdpbusd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -38,19 +39,9 @@ struct HardwareDot {
     HWY_INLINE void Start(const Ints& bias) { total = bias; }
     template <int i>
     HWY_INLINE void Step(const Bytes& codes, const Quad& x) {
-      EachPart([&](auto p) LOWBIT_STEP {
-        auto sum = total.v[p].raw;
-#if HWY_TARGET == HWY_AVX3
-        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes.v[p].raw), "v"(x.raw));
-#else
-        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(codes.v[p].raw), "x"(x.raw));
-#endif
-        total.v[p].raw = sum;
-      });
+      EachPart([&](auto p) LOWBIT_STEP { total.v[p] = DotBytes(total.v[p], codes.v[p], x); });
     }
-    HWY_INLINE Ints Total() const {
-      return total;
-    }
+    HWY_INLINE Ints Total() const { return total; }
   };
 
   template <bool kPositive>

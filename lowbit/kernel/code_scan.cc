@@ -8,6 +8,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/code_scan.cc"
 #include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/vpdpbusd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -175,18 +177,6 @@ HWY_INLINE Bytes Levels(const Tables& tables, const uint8_t* packed, const uint8
   }
 }
 
-// sum + the sums of four neighbouring products; level <= 255.
-HWY_INLINE Ints ByteDot(Ints sum, Bytes level, hn::Vec<DS> q) {
-#if HWY_TARGET == HWY_AVX3
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(level.raw), "v"(q.raw));
-#elif HWY_TARGET == HWY_AVX2
-  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(level.raw), "x"(q.raw));
-#else
-  (void)level, (void)q;  // never called
-#endif
-  return sum;
-}
-
 // sum of four neighbouring products in each 32-bit lane (in some order of the lanes); level <= 127.
 HWY_INLINE Ints Products(Bytes level, hn::Vec<DS> q) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
@@ -256,7 +246,13 @@ HWY_INLINE void ScanFew(const Tables& tables, const int8_t* query, int64_t block
       for (int i = 0; i < kRows; ++i) {
         const uint8_t* row = packed + i * stride;
         const Bytes level = Levels<kBits, kTrellis>(tables, row + at, row + next, part);
-        sum[i] = kByteDot ? ByteDot(sum[i], level, q) : Accumulate<kBits>(sum[i], level, q);
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+        if constexpr (kByteDot) {
+          sum[i] = DotBytes(sum[i], level, q);
+          continue;
+        }
+#endif
+        sum[i] = Accumulate<kBits>(sum[i], level, q);
       }
     }
   }

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
+#include "lowbit/base/float16.h"
 #include "lowbit/base/random.h"
 #include "lowbit/kernel/targets.h"
 
@@ -164,6 +166,36 @@ TEST(CodeScores, RoundsQueriesToBytes) {
       EXPECT_EQ(RoundToBytes(q.data(), n, bytes.data(), &sum), 0);
       EXPECT_EQ(sum, 0);
       EXPECT_EQ(bytes, std::vector<int8_t>(q.size()));
+    }
+  }
+  SetTarget(before);
+}
+
+TEST(CodeScores, FactorsAreThoseOfTheirHalves) {
+  const Target before = CurrentTarget();
+  constexpr int64_t kStride = 7, kCount = 600;
+  std::vector<uint8_t> bytes(kStride * kCount);
+  Random random(3);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.Below(256));
+  const auto half = [&](int64_t i) {
+    uint16_t bits;
+    std::memcpy(&bits, &bytes[static_cast<size_t>(i * kStride + 1)], sizeof bits);
+    return bits;
+  };
+  for (int64_t i = 0; i < kCount; ++i) bytes[static_cast<size_t>(i * kStride + 2)] &= 0xbf;  // finite
+  for (const Target target : SupportedTargets()) {
+    SetTarget(target);
+    for (const int64_t n : {0, 1, 15, 16, 255, 257, 600}) {
+      for (const bool squared : {false, true}) {
+        std::vector<float> factors(static_cast<size_t>(n) + 1, -1.0f);
+        LoadFactors(bytes.data() + 1, kStride, n, 0.3f, squared, factors.data());
+        for (int64_t i = 0; i < n; ++i) {
+          const float factor = F16ToFloat(half(i)) * 0.3f;
+          ASSERT_EQ(factors[static_cast<size_t>(i)], squared ? factor * factor : factor)
+              << NameOf(target) << i;
+        }
+        EXPECT_EQ(factors.back(), -1.0f) << "nothing behind them is written";
+      }
     }
   }
   SetTarget(before);
