@@ -2,7 +2,8 @@
 //   bench_matmul --benchmark_filter='decode/int4-g32'    LOWBIT_TARGET=avx2 forces a target
 // decode: one token through distinct 2048 x 5632 matrices of more than 1 GiB; `bandwidth_share` is the median
 // over repetitions of bytes per second over the read bandwidth just before and after. prefill: 512 tokens;
-// `peak_share` is over the byte-dot peak in the same way.
+// `peak_share` is over the byte-dot peak of vectors in the same way; products of tiles (avx512-amx) can
+// exceed it.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

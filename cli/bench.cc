@@ -104,6 +104,7 @@ int Run(const Options& o, const Common& common) {
     bandwidths.push_back(bandwidth);
     peaks.push_back(peak);
   }
+  const double tile_peak = MeasureTilePeak(pool);
   const std::vector<Test> tests = {
       {fmt::format("prefill {}", prefill), Median(prefill_rate),
        (weight_bytes + cache_bytes) / static_cast<double>(prefill), Median(prefill_share), "peak_share"},
@@ -120,6 +121,7 @@ int Run(const Options& o, const Common& common) {
                            {"load_seconds", load_seconds},
                            {"read_bandwidth", Median(bandwidths)},
                            {"dot_peak", Median(peaks)}};
+    if (tile_peak > 0) json["tile_peak"] = tile_peak;
     for (const Test& t : tests) {
       json["tests"].push_back({{"name", t.name},
                                {"tokens_per_s", t.tokens_per_s},
@@ -142,9 +144,10 @@ int Run(const Options& o, const Common& common) {
   fmt::print("{}, {} threads, kernels {}, BLAS {}\n\n{}\n", what, pool.threads(), KernelTargetName(),
              blas.kernels, table.ToText());
   fmt::print(
-      "Limits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products. Medians of {} "
+      "Limits in this run: {:.1f} GB/s read from memory, {:.0f} Gop/s byte dot products{}. Medians of {} "
       "repeats.\n",
-      Median(bandwidths) / 1e9, Median(peaks) / 1e9, o.repeats);
+      Median(bandwidths) / 1e9, Median(peaks) / 1e9,
+      tile_peak > 0 ? fmt::format(" of vectors, {:.0f} of tiles", tile_peak / 1e9) : "", o.repeats);
   if (!o.model.empty()) {
     fmt::print("Ready in {:.2f} s, {:.2f} GB/s of weights.\n", load_seconds,
                static_cast<double>(language_model.executor().WeightBytes()) / load_seconds / 1e9);

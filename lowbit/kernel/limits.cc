@@ -12,6 +12,7 @@
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
 #include "lowbit/kernel/chunk-inl.h"
+#include "lowbit/kernel/tile_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -33,6 +34,32 @@ uint64_t ReadStreams(const uint8_t* p, size_t bytes) {
     }
   }
   return hn::GetLane(sum);
+}
+
+// Products of full tiles, two operations a byte; where there are none, nothing is called.
+double TileRounds(int64_t rounds, float* sink) {
+#if HWY_TARGET == HWY_AVX3
+  alignas(64) int8_t x[1024];
+  alignas(64) uint8_t codes[1024];
+  std::fill_n(x, 1024, static_cast<int8_t>(rounds & 1));
+  std::fill_n(codes, 1024, static_cast<uint8_t>(rounds & 1));
+  alignas(64) int32_t sums[256];
+  TileDot::Configure(/*level=*/2, kTileTokens);
+  LoadTile<kXTile>(x, 64);
+  LoadTile<kCodeTile>(codes, 64);
+  Unroll<0, kSumTiles>([](auto i) LOWBIT_STEP { ZeroTile<kSumTile + decltype(i)::value>(); });
+  for (int64_t r = 0; r < rounds; ++r) {
+    Unroll<0, kSumTiles>(
+        [](auto i) LOWBIT_STEP { DotTiles<true, kSumTile + decltype(i)::value, kXTile, kCodeTile>(); });
+  }
+  StoreTile<kSumTile>(sums);
+  TileDot::Release();
+  *sink = static_cast<float>(sums[rounds & 255]);
+  return static_cast<double>(rounds) * kSumTiles * 2 * kTileTokens * kPanelRows * 64;
+#else
+  *sink = 0;
+  return static_cast<double>(rounds);
+#endif
 }
 
 #if LOWBIT_VECTOR_TARGET
@@ -126,6 +153,7 @@ namespace lowbit {
 
 HWY_EXPORT(ReadStreams);
 HWY_EXPORT(DotRounds);
+HWY_EXPORT(TileRounds);
 HWY_EXPORT(FmaRounds);
 
 namespace {
@@ -188,6 +216,10 @@ double MeasureDotPeak(ThreadPool& pool) {
   const auto rounds = LOWBIT_KERNEL(DotRounds);
   const bool byte_dot = HasByteDot(CurrentTarget());
   return Peak(pool, [&](int64_t n, float* sink) { return rounds(n, byte_dot, sink); });
+}
+
+double MeasureTilePeak(ThreadPool& pool) {
+  return HasTileDot(CurrentTarget()) ? Peak(pool, LOWBIT_KERNEL(TileRounds)) : 0;
 }
 
 double MeasureFmaPeak(ThreadPool& pool) {

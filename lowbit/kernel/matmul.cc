@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "lowbit/base/buffer.h"
 #include "lowbit/base/error.h"
@@ -74,8 +75,10 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
   }
   if (decode) return Decode(jobs, x, pool);
   const int64_t blocks = CeilDiv(tokens, kTokenBlock);
-  // Blocks of equal size, a multiple of 6 tokens (the widest register tile).
-  const int64_t block = CeilDiv(CeilDiv(tokens, blocks), 6) * 6;
+  // Blocks of equal size, in whole steps of every kernel.
+  int64_t step = 1;
+  for (const MatMulJob& job : jobs) step = std::lcm(step, PrefillStep(job.w->format, tokens));
+  const int64_t block = CeilDiv(CeilDiv(tokens, blocks), step) * step;
   int64_t tasks = 0;
   for (const MatMulJob& job : jobs) tasks += CeilDiv(job.w->layout.panels, kPrefillPanels) * blocks;
   pool.Run(tasks, [&](int64_t task, int) {
@@ -88,7 +91,7 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
     const PackedMatrix& w = *job->w;
     const int64_t panel = task % steps * kPrefillPanels;
     const int64_t begin = task / steps * block, end = std::min(tokens, begin + block);
-    if (begin < end) FindPrefillKernel(w.format)(w, x, begin, end, panel, job->y, job->y_stride);
+    if (begin < end) FindPrefillKernel(w.format, tokens)(w, x, begin, end, panel, job->y, job->y_stride);
   });
 }
 

@@ -11,6 +11,7 @@ namespace lowbit {
 
 inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
 inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
+inline constexpr int kTileTokens = 16;        // tokens of a product of tiles
 
 // Panels that decoding kernels walk side by side where registers allow: thin streams (few bits, one number a
 // group) come in fours. A range of so many panels, or a multiple, leaves none over.
@@ -27,7 +28,10 @@ using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations
 
 // Null when the format has no decoding kernel of its own; prefill kernels take every valid format.
 DecodeKernel FindDecodeKernel(const PackedFormat& format);
-PrefillKernel FindPrefillKernel(const PackedFormat& format);
+// The kernel for batches of `tokens` tokens: products of tiles want many.
+PrefillKernel FindPrefillKernel(const PackedFormat& format, int64_t tokens);
+// Tokens that this kernel multiplies in one step.
+int64_t PrefillStep(const PackedFormat& format, int64_t tokens);
 
 // The scalar target, and the reference for the others.
 void PlainDecode(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,

@@ -17,6 +17,10 @@
 #if HWY_ARCH_X86
 #include <cpuid.h>
 #endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace lowbit {
 namespace {
@@ -29,9 +33,13 @@ struct Entry {
 
 constexpr int64_t kFallback = HWY_STATIC_TARGET;
 constexpr Entry kEntries[] = {
-    {Target::kScalar, "scalar", kFallback},         {Target::kAvx2, "avx2", HWY_AVX2},
-    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2},     {Target::kAvx512, "avx512", HWY_AVX3},
-    {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3}, {Target::kNeon, "neon", HWY_NEON},
+    {Target::kScalar, "scalar", kFallback},
+    {Target::kAvx2, "avx2", HWY_AVX2},
+    {Target::kAvx2Vnni, "avx2-vnni", HWY_AVX2},
+    {Target::kAvx512, "avx512", HWY_AVX3},
+    {Target::kAvx512Vnni, "avx512-vnni", HWY_AVX3},
+    {Target::kAvx512Amx, "avx512-amx", HWY_AVX3},
+    {Target::kNeon, "neon", HWY_NEON},
 };
 
 // A bit of CPUID leaf 7; register 0..3 = eax, ebx, ecx, edx.
@@ -51,6 +59,19 @@ bool CpuHasVnni512() {
 }
 bool CpuHasAvxVnni() {
   return Cpuid7(1, 0, 4);
+}
+
+// Whether this process may use AMX's tiles, which Linux lends to those who ask. Once lent, every thread has
+// them.
+bool MayUseTiles() {
+#if HWY_ARCH_X86 && defined(__linux__)
+  constexpr int kAmxTile = 24, kAmxInt8 = 25;
+  if (!Cpuid7(0, 3, kAmxTile) || !Cpuid7(0, 3, kAmxInt8)) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 bool CpuIsIntel() {
@@ -95,12 +116,14 @@ std::string_view NameOf(Target target) {
 std::vector<Target> SupportedTargets() {
   // Asked once: SetTarget narrows what Highway reports.
   static const int64_t cpu = hwy::SupportedTargets();
+  static const bool tiles = CpuHasVnni512() && MayUseTiles();
   std::vector<Target> targets;
   for (const Entry& e : kEntries) {
     if (e.highway != kFallback && (cpu & HWY_TARGETS & e.highway) == 0) continue;
     if (e.target == Target::kScalar && kFallback != HWY_SCALAR && kFallback != HWY_EMU128) continue;
     if (e.target == Target::kAvx2Vnni && !CpuHasAvxVnni()) continue;
     if (e.target == Target::kAvx512Vnni && !CpuHasVnni512()) continue;
+    if (e.target == Target::kAvx512Amx && !tiles) continue;
     targets.push_back(e.target);
   }
   return targets;

@@ -15,6 +15,7 @@ enum class Target : uint8_t {
   kAvx2Vnni,    // "avx2-vnni": with AVX-VNNI (vpdpbusd in VEX encoding)
   kAvx512,      // "avx512": AVX-512 F, BW, DQ, VL
   kAvx512Vnni,  // "avx512-vnni": with AVX512_VNNI
+  kAvx512Amx,   // "avx512-amx": with AMX-INT8 besides, where the system lends its registers
   kNeon,        // "neon"
 };
 
@@ -36,7 +37,11 @@ void SetTarget(std::string_view name);
 
 // True when `target` multiplies bytes with one instruction (vpdpbusd).
 constexpr bool HasByteDot(Target target) {
-  return target == Target::kAvx2Vnni || target == Target::kAvx512Vnni;
+  return target == Target::kAvx2Vnni || target == Target::kAvx512Vnni || target == Target::kAvx512Amx;
+}
+// True when `target` multiplies whole tiles of bytes with one instruction (tdpbssd).
+constexpr bool HasTileDot(Target target) {
+  return target == Target::kAvx512Amx;
 }
 
 // AVX512_BF16 (vdpbf16ps) of the processor, whatever the target.

@@ -85,7 +85,7 @@ TEST_F(MatMulTest, EveryFormatAgreesWithTheMathematicsOnEveryTarget) {
   for (const std::string& name : AllFormats()) {
     for (const auto& [rows, cols] : kShapes) {
       const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), rows, cols, 3);
-      for (int64_t tokens : {1, 2, 5}) {
+      for (int64_t tokens : {1, 2, 5, 19}) {
         Check(m, RandomFloats(tokens * cols, 5), tokens, name);
         Check(m, FloatsWithOutliers(tokens, cols, 6), tokens, name + " with outliers");
       }
@@ -98,8 +98,8 @@ TEST_F(MatMulTest, ExtremesDoNotSaturate) {
   for (const std::string& name : AllFormats()) {
     const QuantizedMatrix m = RandomQuantized(PackedFormatOf(name), 18, 700, 3, /*extreme=*/true);
     for (float sign : {1.0f, -1.0f}) {
-      const std::vector<float> x(static_cast<size_t>(8 * 700), sign * 2.5f);
-      for (int64_t tokens : {1, 8}) Check(m, x, tokens, name);
+      const std::vector<float> x(static_cast<size_t>(17 * 700), sign * 2.5f);
+      for (int64_t tokens : {1, 8, 17}) Check(m, x, tokens, name);
     }
     if (HasFatalFailure()) return;
   }
