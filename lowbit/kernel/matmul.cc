@@ -74,7 +74,7 @@ void MatMulMany(std::span<const MatMulJob> jobs, const QuantizedActivations& x, 
     decode = decode && FindDecodeKernel(job.w->format) != nullptr;
   }
   if (decode) return Decode(jobs, x, pool);
-  const int64_t blocks = CeilDiv(tokens, kTokenBlock);
+  const int64_t blocks = CeilDiv(tokens, TokenBlock(x.padded()));
   // Blocks of equal size, in whole steps of every kernel.
   int64_t step = 1;
   for (const MatMulJob& job : jobs) step = std::lcm(step, PrefillStep(job.w->format, tokens));

@@ -10,8 +10,13 @@
 namespace lowbit {
 
 inline constexpr int64_t kPrefillPanels = 2;  // panels whose unpacked chunk shares the L1 cache
-inline constexpr int64_t kTokenBlock = 256;   // tokens that reuse one unpacking
 inline constexpr int kTileTokens = 16;        // tokens of a product of tiles
+
+// Tokens that reuse one unpacking: as many as leave their activations, of `columns` bytes, in a second-level
+// cache.
+constexpr int64_t TokenBlock(int64_t columns) {
+  return columns <= 2048 ? 512 : 256;
+}
 
 // Panels that decoding kernels walk side by side where registers allow: thin streams (few bits, one number a
 // group) come in fours. A range of so many panels, or a multiple, leaves none over.
@@ -22,7 +27,7 @@ constexpr int64_t DecodePanels(int bits, ScaleKind scale) {
 // y[row], outliers included, for the panels [panel, end) of token `token`.
 using DecodeKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
                               int64_t panel, int64_t end, float* y);
-// y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most kTokenBlock.
+// y[t, row] for panels [panel, panel + kPrefillPanels) and tokens [begin, end), at most TokenBlock.
 using PrefillKernel = void (*)(const PackedMatrix& w, const QuantizedActivations& x, int64_t begin,
                                int64_t end, int64_t panel, float* y, int64_t y_stride);
 

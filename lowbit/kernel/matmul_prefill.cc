@@ -158,7 +158,7 @@ void PrefillPanels(const PackedMatrix& w, const QuantizedActivations& x, int64_t
     const int64_t block = tile * kTileColumns / kActivationBlock;
     const int64_t blocks = std::min(kChunkBlocks, x.padded() / kActivationBlock - block);
     for (int64_t t = 0; t < tokens; ++t) {
-      std::copy_n(x.scales(begin + t) + block, blocks, x_scale + t * kChunkBlocks);
+      for (int64_t b = 0; b < blocks; ++b) x_scale[t * kChunkBlocks + b] = x.scales(begin + t)[block + b];
       const int32_t* const of_token = x.sums(level, begin + t) + unit;
       if constexpr (kTiles && kCentred) continue;  // codes are signed
       if constexpr (kInteger && !kCentred) {
