@@ -158,7 +158,7 @@ FilledCache& PlainCache() {
 void Run(benchmark::State& state, const char* name, int64_t rows, int64_t layers) {
   ThreadPool& pool = ThreadPool::Global();
   static const Buffer<uint8_t> memory = [] {
-    Buffer<uint8_t> m(size_t{1} << 29);
+    Buffer<uint8_t> m(size_t{1} << 30);
     std::fill(m.begin(), m.end(), uint8_t{1});
     return m;
   }();
