@@ -107,12 +107,72 @@ constexpr int kRowsAtOnce = 2;
 constexpr auto kRowLanes = static_cast<int64_t>(hn::MaxLanes(WideRow()));
 
 constexpr bool RegistersHold(int64_t width) {
-  return width == 2 * kRowLanes || width == 4 * kRowLanes || width == 8 * kRowLanes;
+  return width == 2 * kRowLanes || width == 4 * kRowLanes || width == 8 * kRowLanes ||
+         (HWY_MAX_BYTES >= 32 && (width == 12 * 8 || width == 12 * kRowLanes));
 }
+
+#if HWY_MAX_BYTES >= 32
+// Rows of twelve runs of kRun entries: a register has one run of each of the rows that it has lanes for.
+template <int kRun>
+HWY_INLINE void TwelveRuns(const float* x, int64_t stride, const RowRotation& rotation, float* y,
+                           RowSums* of) {
+  const WideRow d;
+  const hn::CappedTag<float, kRun> run;
+  constexpr bool kTwo = kRowLanes > kRun;
+  const auto load = [&](const float* first, const float* second) LOWBIT_STEP {
+    if constexpr (kTwo) {
+      return hn::Combine(d, hn::LoadU(run, second), hn::LoadU(run, first));
+    } else {
+      return hn::LoadU(d, first);
+    }
+  };
+  for (int r = 0; r < kRowsAtOnce; r += kTwo ? 2 : 1) {
+    const float* const from = x + r * stride;
+    hn::Vec<WideRow> v[12];
+    [[maybe_unused]] auto both = hn::Zero(d);
+    SquareSums one;
+    Unroll<0, 12>([&](auto k) LOWBIT_STEP {
+      v[k] = load(from + k * kRun, from + stride + k * kRun);
+      if constexpr (kTwo) {
+        both = hn::Add(both, hn::Mul(v[k], v[k]));
+      } else {
+        one(v[k], k * kRun);
+      }
+    });
+    const float* factor = rotation.factor;
+    for (int round = 0; round < rotation.rounds; ++round, factor += 12 * kRun) {
+      Unroll<0, 12>([&](auto k) LOWBIT_STEP {
+        v[k] = InRegister<kRun>(d, hn::Mul(v[k], load(factor + k * kRun, factor + k * kRun)));
+      });
+      Twelve<false>(v);
+    }
+    float* const to = y + r * 12 * kRun;
+    if constexpr (kTwo) {
+      alignas(64) float lane[kRowLanes];
+      hn::Store(both, d, lane);
+      for (int i = 0; i < 2; ++i) of[r + i].square = SumOfEight(lane + 8 * i);
+    } else {
+      of[r].square = one.Total(nullptr, 0);
+    }
+    Unroll<0, 12>([&](auto k) LOWBIT_STEP {
+      if constexpr (kTwo) {
+        hn::StoreU(hn::LowerHalf(run, v[k]), run, to + k * kRun);
+        hn::StoreU(hn::UpperHalf(run, v[k]), run, to + (12 + k) * kRun);
+      } else {
+        hn::StoreU(v[k], d, to + k * kRun);
+      }
+    });
+  }
+}
+#endif
 
 // y (kRowsAtOnce, 32 blocks) and the squares.
 void RotateInRegisters(const float* x, int64_t stride, int64_t width, const RowRotation& rotation, float* y,
                        RowSums* of) {
+#if HWY_MAX_BYTES >= 32
+  if (width == 12 * 8) return TwelveRuns<8>(x, stride, rotation, y, of);
+  if (width == 12 * kRowLanes) return TwelveRuns<kRowLanes>(x, stride, rotation, y, of);
+#endif
   SquareSums sums[kRowsAtOnce];
   const auto rotate = [&](auto count) LOWBIT_STEP {
     RoundsInRegisters<kRowsAtOnce, count>(WideRow(), x, stride, rotation.factor, rotation.rounds, y, sums);

@@ -27,9 +27,10 @@ HWY_INLINE void Butterfly(V& a, V& b) {
   a = sum;
 }
 
-// The stages of distance 1, 2, 4, 8 within a register: each lane's partner plus or minus the lane itself.
-// Products with +-1 are exact, so a fused addition rounds as a plain one does.
-template <class D>
+// The stages of distance 1, 2, 4, 8 within runs of kRun lanes, all of a register's or eight: each lane's
+// partner plus or minus the lane itself. Products with +-1 are exact, so a fused addition rounds as a plain
+// one does.
+template <size_t kRun = 16, class D>
 HWY_INLINE hn::Vec<D> InRegister([[maybe_unused]] D d, hn::Vec<D> v) {
 #if HWY_TARGET == HWY_SCALAR
   return v;
@@ -45,7 +46,7 @@ HWY_INLINE hn::Vec<D> InRegister([[maybe_unused]] D d, hn::Vec<D> v) {
   if constexpr (kLanes == 8) v = hn::MulAdd(v, hn::Load(d, kSign[2]), hn::ConcatLowerUpper(d, v, v));
   if constexpr (kLanes == 16) {
     v = hn::MulAdd(v, hn::Load(d, kSign[2]), hn::SwapAdjacentBlocks(v));
-    v = hn::MulAdd(v, hn::Load(d, kSign[3]), hn::ConcatLowerUpper(d, v, v));
+    if constexpr (kRun == 16) v = hn::MulAdd(v, hn::Load(d, kSign[3]), hn::ConcatLowerUpper(d, v, v));
   }
   return v;
 #endif
@@ -191,24 +192,30 @@ HWY_INLINE void Column20(D d, float* x, int64_t width) {
 
 // Williamson's: with the sums s of three entries, J x = s and (J - 2 I) x = s - 2 x, so that a column of
 // twelve takes 68 additions instead of 132.
-template <bool kTransposed, class D>
-HWY_INLINE void Column12(D d, float* x, int64_t width) {
-  hn::Vec<D> sum[4], rest[4][3];
+template <bool kTransposed, class V>
+HWY_INLINE void Twelve(V (&v)[12]) {
+  V sum[4], rest[12];
   Unroll<0, 4>([&](auto i) LOWBIT_STEP {
-    Unroll<0, 3>([&](auto k) LOWBIT_STEP { rest[i][k] = hn::LoadU(d, x + (3 * i + k) * width); });
-    sum[i] = hn::Add(hn::Add(rest[i][0], rest[i][1]), rest[i][2]);
-    Unroll<0, 3>([&](auto k) LOWBIT_STEP { rest[i][k] = hn::Sub(sum[i], hn::Add(rest[i][k], rest[i][k])); });
+    sum[i] = hn::Add(hn::Add(v[3 * i], v[3 * i + 1]), v[3 * i + 2]);
+    Unroll<0, 3>([&](auto k)
+                     LOWBIT_STEP { rest[3 * i + k] = hn::Sub(sum[i], hn::Add(v[3 * i + k], v[3 * i + k])); });
   });
   Unroll<0, 12>([&](auto row) LOWBIT_STEP {
     constexpr int kI = row / 3, kK = row % 3;
-    auto y = sum[kI];
+    v[row] = sum[kI];
     Unroll<0, 4>([&](auto j) LOWBIT_STEP {
       if constexpr (j == kI) return;
       constexpr bool kPlus = (kTransposed ? kSign12[j][kI] : kSign12[kI][j]) > 0;
-      y = kPlus ? hn::Add(y, rest[j][kK]) : hn::Sub(y, rest[j][kK]);
+      v[row] = kPlus ? hn::Add(v[row], rest[3 * j + kK]) : hn::Sub(v[row], rest[3 * j + kK]);
     });
-    hn::StoreU(y, d, x + row * width);
   });
+}
+template <bool kTransposed, class D>
+HWY_INLINE void Column12(D d, float* x, int64_t width) {
+  hn::Vec<D> v[12];
+  Unroll<0, 12>([&](auto k) LOWBIT_STEP { v[k] = hn::LoadU(d, x + k * width); });
+  Twelve<kTransposed>(v);
+  Unroll<0, 12>([&](auto k) LOWBIT_STEP { hn::StoreU(v[k], d, x + k * width); });
 }
 
 template <bool kTransposed, class D>

@@ -7,6 +7,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/kernel/code_rows.h"
+#include "lowbit/kernel/column_split.h"
 
 namespace lowbit {
 namespace {
@@ -73,10 +74,6 @@ class ProdQuery : public VectorCode::Query {
   ByteQuery projected_;
   std::unique_ptr<ByteQuery> rotated_;
 };
-
-void Gather(const float* x, const std::vector<int64_t>& dims, float* part) {
-  for (size_t j = 0; j < dims.size(); ++j) part[j] = x[dims[j]];
-}
 
 // Parts lie one after the other in a code; they are scanned as rows of the whole code's stride.
 class SplitQuery : public VectorCode::Query {
@@ -284,6 +281,8 @@ void OutlierSplitCode::SetParameters(std::span<const float> parameters) {
   for (int64_t j = 0; j < dim(); ++j) {
     if (!std::binary_search(fine.begin(), fine.end(), j)) coarse.push_back(j);
   }
+  fine_mask_.assign(static_cast<size_t>((dim() + 7) / 8), 0);
+  for (const int64_t j : fine) fine_mask_[static_cast<size_t>(j / 8)] |= static_cast<uint8_t>(1 << (j % 8));
   fine_dims_ = std::move(fine);
   coarse_dims_ = std::move(coarse);
 }
@@ -295,33 +294,34 @@ void OutlierSplitCode::RequireDims() const {
 std::pair<std::vector<float>, std::vector<float>> OutlierSplitCode::Split(const float* x) const {
   RequireDims();
   std::pair<std::vector<float>, std::vector<float>> parts;
-  parts.first.resize(fine_dims_.size());
-  parts.second.resize(coarse_dims_.size());
-  Gather(x, fine_dims_, parts.first.data());
-  Gather(x, coarse_dims_, parts.second.data());
+  parts.first.resize(fine_dims_.size() + kSplitSlack);
+  parts.second.resize(coarse_dims_.size() + kSplitSlack);
+  SplitColumns({x, 1, dim()}, fine_mask_.data(), parts.first.data(), parts.second.data());
   return parts;
 }
 
 // Parts are encoded by themselves, several rows at a time, and their codes then laid side by side.
 void OutlierSplitCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
   RequireDims();
-  constexpr int64_t kRows = 64;
-  const int64_t stride = bytes();
-  std::vector<float> part(static_cast<size_t>(std::min(kRows, x.rows) * coarse_->dim()));
-  std::vector<uint8_t> of(
-      static_cast<size_t>(std::min(kRows, x.rows) * std::max(fine_->bytes(), coarse_->bytes())));
-  const auto encode = [&](const VectorCode& code, const std::vector<int64_t>& dims, int64_t begin,
-                          int64_t rows, uint8_t* out) {
-    const int64_t width = code.dim(), size = code.bytes();
-    for (int64_t i = 0; i < rows; ++i) Gather(x.Row(begin + i), dims, &part[static_cast<size_t>(i * width)]);
-    code.EncodeRows({part.data(), rows, width}, first + begin, of.data());
+  constexpr int64_t kRows = 16;  // few, so that reading and computing take turns often
+  const int64_t stride = bytes(), most = std::min(kRows, x.rows);
+  const auto room = [&](const VectorCode& code) {
+    return std::vector<float>(static_cast<size_t>(most * code.dim() + kSplitSlack));
+  };
+  std::vector<float> fine = room(*fine_), coarse = room(*coarse_);
+  std::vector<uint8_t> of(static_cast<size_t>(most * std::max(fine_->bytes(), coarse_->bytes())));
+  const auto encode = [&](const VectorCode& code, const std::vector<float>& part, int64_t begin, int64_t rows,
+                          uint8_t* out) {
+    const int64_t size = code.bytes();
+    code.EncodeRows({part.data(), rows, code.dim()}, first + begin, of.data());
     for (int64_t i = 0; i < rows; ++i)
       std::memcpy(out + i * stride, &of[static_cast<size_t>(i * size)], static_cast<size_t>(size));
   };
   for (int64_t begin = 0; begin < x.rows; begin += kRows) {
     const int64_t rows = std::min(kRows, x.rows - begin);
-    encode(*fine_, fine_dims_, begin, rows, codes + begin * stride);
-    encode(*coarse_, coarse_dims_, begin, rows, codes + begin * stride + fine_->bytes());
+    SplitColumns(x.Block(begin, 0, rows, dim()), fine_mask_.data(), fine.data(), coarse.data());
+    encode(*fine_, fine, begin, rows, codes + begin * stride);
+    encode(*coarse_, coarse, begin, rows, codes + begin * stride + fine_->bytes());
   }
 }
 

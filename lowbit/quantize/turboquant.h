@@ -98,10 +98,11 @@ class OutlierSplitCode : public VectorCode {
  private:
   // Throws before training.
   void RequireDims() const;
-  // (fine, coarse) parts of a vector. Throws before training.
+  // (fine, coarse) parts of a vector, each with kSplitSlack entries more. Throws before training.
   std::pair<std::vector<float>, std::vector<float>> Split(const float* x) const;
 
   std::vector<int64_t> fine_dims_, coarse_dims_;
+  std::vector<uint8_t> fine_mask_;  // bit j mod 8 of byte j / 8: dimension j is fine
   std::unique_ptr<VectorCode> fine_, coarse_;
 };
 
