@@ -1,6 +1,5 @@
 // Number formats beside the rate-distortion bound: what each costs in squared error at its true bits, on laws
-// and on the user's tensors,
-// vectors, keys and values.
+// and on the user's tensors, vectors, keys and values.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/distortion_page.h"
 #include "lowbit/base/edit_distance.h"
 #include "lowbit/base/error.h"
 #include "lowbit/base/progress.h"
@@ -207,36 +207,24 @@ std::string Overall(const std::vector<Measured>& all, double size) {
                      Side(least / static_cast<double>(all.size()), "bits", 2));
 }
 
-std::string About(const MeasuredSource& source) {
-  return fmt::format("{} values in rows of {}, kurtosis {:.1f} (Gaussian: 3)", source.values().size(),
-                     source.cols(), source.kurtosis());
+json ToJson(const FormatDistortion& f) {
+  return {{"name", f.name},
+          {"bits", f.bits},
+          {"mse", f.mse},
+          {"bound", f.bound},
+          {"gap_db", f.gap_db},
+          {"gap_bits", f.gap_bits},
+          {"coded_bits", f.coded_bits},
+          {"coded_gap_bits", f.coded_gap},
+          {"exact_in", NameOf(f.arithmetic)},
+          {"int8_error", f.byte_error}};
 }
 
-// Why a format lies below a bound, when one does.
-std::string BelowTheBound(const Measured& measured) {
-  const auto below = std::count_if(measured.formats.begin(), measured.formats.end(),
-                                   [](const FormatDistortion& f) { return f.gap_db < -0.05; });
-  if (below == 0) return "";
-  return fmt::format(
-      "{} formats lie below the bound: it takes values as independent draws from one histogram, and scales "
-      "of rows "
-      "or groups know more than that.",
-      below);
-}
-
-report::Table MeasuredTable(const Measured& measured, bool all) {
-  report::Table table({{"format"},
-                       {"bits", report::Align::kRight},
-                       {"mse", report::Align::kRight},
-                       {"bound", report::Align::kRight},
-                       {"gap", report::Align::kRight, "dB"},
-                       {"gap", report::Align::kRight, "bits"},
-                       {"coded bits", report::Align::kRight},
-                       {"coded gap", report::Align::kRight, "bits"},
-                       {"exact in"}});
+// Those that a terminal shows: the six nearest to the bound of each size, or all.
+std::vector<json> ShownFormats(const Measured& measured, bool all) {
   std::vector<const FormatDistortion*> shown;
   for (const FormatDistortion& f : measured.formats) shown.push_back(&f);
-  if (!all) {  // the six nearest to the bound of each size
+  if (!all) {
     std::stable_sort(shown.begin(), shown.end(), [](const FormatDistortion* a, const FormatDistortion* b) {
       return a->gap_bits < b->gap_bits;
     });
@@ -246,50 +234,17 @@ report::Table MeasuredTable(const Measured& measured, bool all) {
     std::stable_sort(shown.begin(), shown.end(),
                      [](const FormatDistortion* a, const FormatDistortion* b) { return a->bits < b->bits; });
   }
-  for (const FormatDistortion* f : shown) {
-    table.AddRow({f->name, report::Cell(f->bits), report::Cell(f->mse, 6), report::Cell(f->bound, 6),
-                  report::Cell(f->gap_db, 2), report::Cell(f->gap_bits, 3), report::Cell(f->coded_bits),
-                  report::Cell(f->coded_gap, 3), std::string(NameOf(f->arithmetic))});
-  }
-  return table;
-}
-
-report::XyChart ChartOf(const Measured& measured) {
-  report::XyChart chart{.title = measured.source.name(),
-                        .x = {.title = "bits a value", .min = 0.0},
-                        .y = {.title = "relative squared error", .scale = report::Scale::kLog}};
-  report::Series bound{.name = "bound", .points = {}, .mark = report::Mark::kLine};
-  double most = 0;
-  for (const FormatDistortion& f : measured.formats) most = std::max(most, f.bits);
-  for (double rate = 0; rate <= most; rate += 0.125)
-    bound.points.push_back({rate, measured.source.Bound(rate)});
-  report::Series stored{.name = "as stored", .points = {}, .mark = report::Mark::kPoints},
-      coded{.name = "after ideal entropy coding", .points = {}, .mark = report::Mark::kPoints};
-  for (const FormatDistortion& f : measured.formats) {
-    stored.points.push_back({f.bits, f.mse, f.name});
-    coded.points.push_back({f.coded_bits, f.mse, f.name});
-  }
-  chart.series = {bound, stored, coded};
-  return chart;
+  std::vector<json> formats;
+  for (const FormatDistortion* f : shown) formats.push_back(ToJson(*f));
+  return formats;
 }
 
 json ToJson(const std::vector<Measured>& all) {
   json sources = json::array();
   for (const Measured& measured : all) {
     json formats = json::array(), bound = json::array(), advice = json::array();
-    for (const FormatDistortion& f : measured.formats) {
-      formats.push_back({{"name", f.name},
-                         {"bits", f.bits},
-                         {"mse", f.mse},
-                         {"bound", f.bound},
-                         {"gap_db", f.gap_db},
-                         {"gap_bits", f.gap_bits},
-                         {"coded_bits", f.coded_bits},
-                         {"coded_gap_bits", f.coded_gap},
-                         {"exact_in", NameOf(f.arithmetic)},
-                         {"int8_error", f.byte_error}});
-    }
-    for (int i = 0; i <= 32; ++i) bound.push_back({i / 4.0, measured.source.Bound(i / 4.0)});
+    for (const FormatDistortion& f : measured.formats) formats.push_back(ToJson(f));
+    for (int i = 0; i <= 36; ++i) bound.push_back({i / 4.0, measured.source.Bound(i / 4.0)});
     for (const double size : kSizes) {
       if (const FormatDistortion* best =
               BestOf(measured, size, [](const FormatDistortion&) { return true; })) {
@@ -308,31 +263,22 @@ json ToJson(const std::vector<Measured>& all) {
   return {{"sources", sources}};
 }
 
-void WriteHtml(const std::vector<Measured>& all, const std::string& path) {
+void WriteHtml(const std::vector<Measured>& all, const json& sources, const std::string& path) {
   report::HtmlReport page("Number formats and the limit");
   page.AddPreformatted(CommandLine());
   page.AddParagraph(
       "Squared error relative to the variance, at the bits a value truly takes: codes, scales, zero points "
-      "and the "
-      "tensor's scale. Scales minimise the error on the deployed grid, unless the name says otherwise. The "
-      "bound is "
-      "the least error of any code at those bits for independent values (Blahut and Arimoto up to 3.5 bits, "
-      "Shannon's "
-      "lower bound above; 4^-R for the Gaussian law).");
+      "and "
+      "the tensor's scale. Scales minimise the error on the deployed grid, unless the name says otherwise. "
+      "The "
+      "bound is the least error of any code at those bits for independent values (Blahut and Arimoto up to "
+      "3.5 "
+      "bits, Shannon's lower bound above; 4^-R for the Gaussian law).");
   page.AddHeading("What to take");
   for (const double size : kSizes) {
     if (const std::string text = Overall(all, size); !text.empty()) page.AddParagraph(text);
   }
-  for (const Measured& measured : all) {
-    page.AddHeading(measured.source.name());
-    page.AddParagraph(About(measured.source));
-    page.AddChart(ChartOf(measured));
-    for (const double size : kSizes) {
-      if (const std::string text = Advice(measured, size); !text.empty()) page.AddParagraph(text);
-    }
-    if (const std::string text = BelowTheBound(measured); !text.empty()) page.AddParagraph(text);
-    page.AddTable(MeasuredTable(measured, true));
-  }
+  for (const json& source : sources) AddDistortions(source, page);
   page.Write(path);
 }
 
@@ -372,18 +318,18 @@ int Run(const Options& o, const Common& common) {
 
   MeasureAll(formats, all);
 
-  if (!o.output.empty()) WriteHtml(all, o.output);
+  const json measurement = ToJson(all);
+  const json& sources = measurement["sources"];
+  if (!o.output.empty()) WriteHtml(all, sources, o.output);
   if (common.json) {
-    fmt::print("{}\n", ToJson(all).dump(2));
+    fmt::print("{}\n", measurement.dump(2));
     return 0;
   }
-  for (const Measured& measured : all) {
-    fmt::print("{}: {}\n\n{}\n", measured.source.name(), About(measured.source),
-               MeasuredTable(measured, o.all || !o.formats.empty()).ToText());
-    for (const double size : kSizes) {
-      if (const std::string text = Advice(measured, size); !text.empty()) fmt::print("{}\n", text);
-    }
-    if (const std::string text = BelowTheBound(measured); !text.empty()) fmt::print("{}\n", text);
+  for (size_t i = 0; i < all.size(); ++i) {
+    fmt::print("{}: {}\n\n{}\n", all[i].source.name(), AboutSource(sources[i]),
+               DistortionTable(ShownFormats(all[i], o.all || !o.formats.empty())).ToText());
+    for (const json& advice : sources[i]["advice"]) fmt::print("{}\n", advice["text"].get<std::string>());
+    if (const std::string text = BelowTheBound(sources[i]); !text.empty()) fmt::print("{}\n", text);
     fmt::print("\n");
   }
   if (all.size() > 1) {

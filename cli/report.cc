@@ -7,6 +7,7 @@
 
 #include "cli/calibration_text.h"
 #include "cli/command.h"
+#include "cli/distortion_page.h"
 #include "cli/output_path.h"
 #include "lowbit/base/error.h"
 #include "lowbit/io/file.h"
@@ -162,7 +163,7 @@ void CheckList(const json& value, const char* list, std::initializer_list<const 
 }
 
 int Run(const Options& o) {
-  std::vector<Named> evaluations, layers, speeds, claims, texts;
+  std::vector<Named> evaluations, layers, speeds, claims, texts, limits;
   const std::vector<fs::path> inputs(o.inputs.begin(), o.inputs.end());
   CheckOutputFile(o.output, inputs);
   for (const std::string& path : o.inputs) {
@@ -186,8 +187,13 @@ int Run(const Options& o) {
     } else if (value.contains("text") && value.contains("prompt_tokens")) {
       CheckTexts(value, {"text"}, path);
       texts.push_back({name, std::move(value)});
+    } else if (value.contains("sources")) {
+      CheckList(value, "sources", {"name"}, path);
+      for (const json& source : value["sources"]) CheckDistortions(source, path);
+      limits.push_back({name, std::move(value)});
     } else {
-      Fail("{}: made by no command that a report knows (eval, quantize, bench, reproduce, generate)", path);
+      Fail("{}: made by no command that a report knows (eval, quantize, bench, reproduce, generate, limits)",
+           path);
     }
   }
   report::HtmlReport page(o.title);
@@ -199,6 +205,9 @@ int Run(const Options& o) {
     page.AddPreformatted(run.value.value("text", ""));
   }
   for (const Named& run : layers) AddLayers(run, page);
+  for (const Named& run : limits) {
+    for (const json& source : run.value["sources"]) AddDistortions(source, page);
+  }
   page.Write(o.output);
   fmt::print("{}\n", fs::absolute(o.output).string());
   return 0;
@@ -209,7 +218,8 @@ int Run(const Options& o) {
 Action AddReport(CLI::App& app, Common& /*common*/) {
   auto o = std::make_shared<Options>();
   app.add_option("-o,--output", o->output, "HTML file to write")->required();
-  app.add_option("FILES", o->inputs, "What eval, quantize, bench, reproduce or generate printed with --json")
+  app.add_option("FILES", o->inputs,
+                 "What eval, quantize, bench, reproduce, generate or limits printed with --json")
       ->required();
   app.add_option("--title", o->title, "Title of the page")->capture_default_str();
   return [o] { return Run(*o); };

@@ -141,6 +141,25 @@ TEST_F(BadText, WrongUsageExitsWithTwo) {
   }
 }
 
+TEST_F(BadText, AReportShowsWhatLimitsMeasured) {
+  const std::string page = (folder_ / "limits.html").string(), again = (folder_ / "r.html").string();
+  const Outcome measured = RunProgram(
+      "limits --law gauss --law laplace --values 4096 --format int4-g32 "
+      "--format nf4-g64 --json -o '" +
+      page + "'");
+  ASSERT_EQ(measured.code, 0) << measured.output;
+  const std::string json = Text("limits.json", measured.output).string();
+  const Outcome reported = RunProgram("report -o '" + again + "' '" + json + "'");
+  ASSERT_EQ(reported.code, 0) << reported.output;
+  // The same sections, from the first source on.
+  const auto sections = [](const std::string& path) {
+    const std::string html = ReadFile(path);
+    return html.substr(std::min(html.size(), html.find("<h2>Gaussian<")));
+  };
+  EXPECT_GT(sections(page).size(), 1000U);
+  EXPECT_EQ(sections(again), sections(page));
+}
+
 TEST_F(BadText, AReportNamesTheFileItCannotUse) {
   const auto expect = [&](const std::string& name, const std::string& json, const std::string& message) {
     const std::string path = Text(name, json).string();
@@ -155,6 +174,9 @@ TEST_F(BadText, AReportNamesTheFileItCannotUse) {
   expect("layers.json", "{\"layers\": [1]}", "\"layers\" must hold objects");
   expect("claims.json", "{\"claims\": [{\"id\": 5}]}", "\"id\" must be a string");
   expect("text.json", "{\"text\": 4, \"prompt_tokens\": 1}", "\"text\" must be a string");
+  expect("limits.json", R"({"sources": [{"name": "a", "formats": [{"name": "int4"}]}]})", "\"formats\"");
+  expect("bound.json", R"({"sources": [{"name": "a", "formats": [], "advice": [], "bound": [1]}]})",
+         "\"bound\"");
   const std::string odd =
       Text("odd.json", "{\"perplexity\": \"x\", \"bytes\": -5, \"bits_per_weight\": 1e300}").string();
   EXPECT_EQ(RunProgram("report -o '" + (folder_ / "r.html").string() + "' '" + odd + "'").code, 0);
