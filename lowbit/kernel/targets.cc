@@ -133,6 +133,12 @@ bool CpuHasBF16Dot() {
   return Cpuid7(1, 0, 5);
 }
 
+bool HasByteFields(Target target) {
+  constexpr int kVbmi = 1, kVbmi2 = 6, kGfni = 8;
+  static const bool has = Cpuid7(0, 2, kVbmi) && Cpuid7(0, 2, kVbmi2) && Cpuid7(0, 2, kGfni);
+  return target == Target::kAvx512Vnni && has;
+}
+
 int64_t PrefetchDistance() {
   // Between two loads of a stream a core unpacks and multiplies, and Intel's prefetchers let memory idle
   // meanwhile: on Emerald Rapids 4-bit codes come at 0.74 of the bandwidth without this and at 0.91 with it

@@ -44,6 +44,9 @@ constexpr bool HasTileDot(Target target) {
   return target == Target::kAvx512Amx;
 }
 
+// True when `target` also has the processor's instructions of byte_fields-inl.h (AVX512_VBMI, VBMI2, GFNI).
+bool HasByteFields(Target target);
+
 // AVX512_BF16 (vdpbf16ps) of the processor, whatever the target.
 bool CpuHasBF16Dot();
 

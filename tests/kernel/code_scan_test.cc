@@ -71,7 +71,7 @@ TEST(ScanCodes, EveryTargetEqualsTheDefinition) {
   const Target before = CurrentTarget();
   for (const CodeAlphabet& alphabet : AllAlphabets()) {
     for (const int64_t blocks : {1, 3, 4, 24}) {
-      const int64_t n = 9, queries = 6, stride = CodeBytes(alphabet.bits, blocks) + 4;
+      const int64_t n = 25, queries = 6, stride = CodeBytes(alphabet.bits, blocks) + 4;
       const std::vector<uint8_t> packed = RandomBytes(n * stride, 6);
       std::vector<int8_t> query(static_cast<size_t>(queries * blocks * kCodeBlock));
       Random random(8);
