@@ -255,29 +255,52 @@ void Finish(const int32_t* sums, int64_t n, float factor, float middle, float co
   }
 }
 
-void Factors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared, float* factors) {
+// Factors are gathered many at a time: a vector that is loaded right after its parts were stored waits for
+// them.
+constexpr int64_t kFactorRun = 256;
+
+// factors[i] of halves[i], i < count; `halves` is padded to whole vectors.
+void ConvertFactors(uint16_t* halves, int64_t count, float multiplier, bool squared, float* factors) {
   const DF d;
   const hn::Rebind<hwy::float16_t, DF> half;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  // Gathered many at a time: a vector that is loaded right after its parts were stored waits for them.
-  constexpr int64_t kRun = 256;
-  HWY_ALIGN uint16_t halves[kRun] = {};
   HWY_ALIGN float last[16];
-  for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t count = std::min(kRun, n - begin);
-    for (int64_t i = 0; i < count; ++i, from += stride) std::memcpy(halves + i, from, sizeof halves[0]);
-    for (int64_t i = 0; i < count; i += lanes) {
-      const auto loaded =
-          hn::PromoteTo(d, hn::Load(half, reinterpret_cast<const hwy::float16_t*>(halves + i)));
-      auto factor = hn::Mul(loaded, hn::Set(d, multiplier));
-      if (squared) factor = hn::Mul(factor, factor);
-      if (i + lanes <= count) {
-        hn::StoreU(factor, d, factors + begin + i);
-      } else {
-        hn::Store(factor, d, last);
-        std::copy(last, last + (count - i), factors + begin + i);
-      }
+  std::fill(halves + count, halves + (count + lanes - 1) / lanes * lanes, uint16_t{0});
+  for (int64_t i = 0; i < count; i += lanes) {
+    const auto loaded = hn::PromoteTo(d, hn::Load(half, reinterpret_cast<const hwy::float16_t*>(halves + i)));
+    auto factor = hn::Mul(loaded, hn::Set(d, multiplier));
+    if (squared) factor = hn::Mul(factor, factor);
+    if (i + lanes <= count) {
+      hn::StoreU(factor, d, factors + i);
+    } else {
+      hn::Store(factor, d, last);
+      std::copy(last, last + (count - i), factors + i);
     }
+  }
+}
+
+void Factors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared, float* factors) {
+  HWY_ALIGN uint16_t halves[kFactorRun];
+  for (int64_t begin = 0; begin < n; begin += kFactorRun) {
+    const int64_t count = std::min(kFactorRun, n - begin);
+    for (int64_t i = 0; i < count; ++i, from += stride) std::memcpy(halves + i, from, sizeof halves[0]);
+    ConvertFactors(halves, count, multiplier, squared, factors + begin);
+  }
+}
+
+void TwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
+                float* second) {
+  HWY_ALIGN uint16_t halves[2][kFactorRun];
+  for (int64_t begin = 0; begin < n; begin += kFactorRun) {
+    const int64_t count = std::min(kFactorRun, n - begin);
+    for (int64_t i = 0; i < count; ++i, from += stride) {
+      uint32_t both;
+      std::memcpy(&both, from, sizeof both);
+      halves[0][i] = static_cast<uint16_t>(both);
+      halves[1][i] = static_cast<uint16_t>(both >> 16);
+    }
+    ConvertFactors(halves[0], count, multiplier, false, first + begin);
+    ConvertFactors(halves[1], count, 1, true, second + begin);
   }
 }
 
@@ -324,6 +347,7 @@ namespace lowbit {
 
 HWY_EXPORT(Finish);
 HWY_EXPORT(Factors);
+HWY_EXPORT(TwoFactors);
 HWY_EXPORT(Round);
 HWY_EXPORT(ScoreMany);
 HWY_EXPORT(SelectMany);
@@ -369,6 +393,11 @@ void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
 void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
                  float* factors) {
   LOWBIT_KERNEL(Factors)(from, stride, n, multiplier, squared, factors);
+}
+
+void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
+                    float* second) {
+  LOWBIT_KERNEL(TwoFactors)(from, stride, n, multiplier, first, second);
 }
 
 float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum) {

@@ -39,4 +39,9 @@ float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum);
 void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
                  float* factors);
 
+// Of two f16 side by side: first[i] = multiplier * the one at from + i stride, second[i] = the square of the
+// one after it.
+void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
+                    float* second);
+
 }  // namespace lowbit

@@ -83,12 +83,12 @@ class GridBatch : public VectorCode::Batch {
     thread_local Buffer<float> memory;
     memory.Reserve(static_cast<size_t>(2 * n));
     const Factors of{memory.data(), memory.data() + n};
-    code_.Scales(codes, n, of.scale);
     if (kind_ == ScoreKind::kNegativeProduct) {
+      code_.Scales(codes, n, of.scale);
       std::fill(of.bias, of.bias + n, 0.0f);
-      return of;
+    } else {
+      code_.ScalesAndSquaredNorms(codes, n, of.scale, of.bias);
     }
-    code_.SquaredNorms(codes, n, of.bias);
     return of;
   }
   ByteQueries queries() const {
@@ -287,6 +287,15 @@ void GridCode::LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* n
   const float multiplier = scaling_ == Scaling::kDebiased ? static_cast<float>(1 - grid_.distortion) : 1.0f;
   const int64_t at = CodeBytes(grid_.alphabet.bits, blocks_) + (stores_norm() ? kFactorBytes : 0);
   LoadFactors(codes + at, bytes(), n, multiplier, squared, norms);
+}
+
+void GridCode::ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const {
+  if (stores_norm()) {
+    LoadTwoFactors(codes + CodeBytes(grid_.alphabet.bits, blocks_), bytes(), n, to_scale_, scales, squares);
+  } else {
+    Scales(codes, n, scales);
+    SquaredNorms(codes, n, squares);
+  }
 }
 
 float GridCode::Norm(const uint8_t* code) const {

@@ -81,6 +81,8 @@ class GridCode : public VectorCode {
   void SquaredNorms(const uint8_t* codes, int64_t n, float* squares) const {
     LoadNorms(codes, n, true, squares);
   }
+  // Both of n codes.
+  void ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const;
   // Pi q (32 blocks).
   std::vector<float> Rotated(const float* q) const;
 

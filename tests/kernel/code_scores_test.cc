@@ -201,5 +201,25 @@ TEST(CodeScores, FactorsAreThoseOfTheirHalves) {
   SetTarget(before);
 }
 
+TEST(CodeScores, TwoFactorsAreThoseLoadedOneByOne) {
+  const Target before = CurrentTarget();
+  constexpr int64_t kStride = 9, kCount = 600;
+  std::vector<uint8_t> bytes(kStride * kCount);
+  Random random(4);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.Below(256)) & 0xbf;  // finite
+  for (const Target target : SupportedTargets()) {
+    SetTarget(target);
+    for (const int64_t n : {0, 1, 15, 16, 255, 257, 600}) {
+      std::vector<float> first(static_cast<size_t>(n) + 1, -1.0f), second = first, one = first, other = first;
+      LoadTwoFactors(bytes.data() + 1, kStride, n, 0.3f, first.data(), second.data());
+      LoadFactors(bytes.data() + 1, kStride, n, 0.3f, false, one.data());
+      LoadFactors(bytes.data() + 3, kStride, n, 1.0f, true, other.data());
+      EXPECT_EQ(first, one) << NameOf(target) << n;
+      EXPECT_EQ(second, other) << NameOf(target) << n;
+    }
+  }
+  SetTarget(before);
+}
+
 }  // namespace
 }  // namespace lowbit
