@@ -218,10 +218,16 @@ class IndexSearch {
     const std::vector<Visit> visits = VisitsOf(begin, end);
     const std::vector<Unit> units = UnitsOf(visits);
     std::vector<Scratch> scratch(static_cast<size_t>(pool_.threads()));
-    pool_.Run(static_cast<int64_t>(units.size()), [&](int64_t task, int worker) {
+    const auto scan = [&](int64_t task, int worker) {
       const Unit& unit = units[static_cast<size_t>(task)];
       ScanUnit(begin, std::span(visits).subspan(unit.group_begin, unit.group_end - unit.group_begin), unit,
                scratch[static_cast<size_t>(worker)], found);
+    };
+    const auto count = static_cast<int64_t>(units.size());
+    if (model_.lists() > 1) return pool_.Run(count, scan);  // in their order
+    // A scan asks for the codes that come next: they should be the same thread's.
+    pool_.RunRanges(count, [&](int64_t from, int64_t to, int worker) {
+      for (int64_t task = from; task < to; ++task) scan(task, worker);
     });
   }
 
