@@ -54,6 +54,10 @@ class IndexFile {
   }
   // The same after a look at the checksum. Throws Error naming `what`.
   std::span<const std::byte> Checked(const CheckedExtent& checked, const char* what) const;
+  // As MappedFile's, where the index is mapped.
+  void PreferLargePages(const Extent& extent) const {
+    if (mapped_ != nullptr) mapped_->PreferLargePages(Bytes(extent));
+  }
 
  private:
   // The newest slot, and the table that it names.

@@ -99,6 +99,10 @@ Segment::Segment(const IndexFile& file, const SegmentTable& table, const RowByte
       wrong("has lists out of order");
   }
   checked_ = std::make_unique<std::atomic<uint8_t>[]>(directory_.size());
+  // A scan of long lists waits for small pages' translations; shorter lists would bring their neighbours from
+  // the disk with them.
+  constexpr uint64_t kLargePage = uint64_t{2} << 20;
+  if (table.codes.bytes / directory_.size() >= kLargePage) file.PreferLargePages(table.codes);
 }
 
 Segment::Stretch Segment::At(size_t entry) const {

@@ -33,6 +33,14 @@ fs::path Destination(const fs::path& path) {
   return target;
 }
 
+// Of the pages that lie wholly inside `part`.
+void AdviseWholePages(std::span<const std::byte> part, int advice) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
@@ -60,10 +68,15 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::Release(std::span<const std::byte> part) const {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
-  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  AdviseWholePages(part, MADV_DONTNEED);
+}
+
+void MappedFile::PreferLargePages(std::span<const std::byte> part) const {
+#ifdef MADV_HUGEPAGE
+  AdviseWholePages(part, MADV_HUGEPAGE);  // a wish: refusing it is no error
+#else
+  (void)part;
+#endif
 }
 
 std::string ReadFile(const fs::path& path, size_t limit) {

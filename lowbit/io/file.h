@@ -23,6 +23,9 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   // Drops the resident pages that lie wholly inside `part` (a span of bytes()).
   void Release(std::span<const std::byte> part) const;
+  // Asks that `part` (a span of bytes()), which will be read from one end to the other, be mapped by large
+  // pages where the system can: what is not in memory yet is then read in pieces of their size.
+  void PreferLargePages(std::span<const std::byte> part) const;
 
  private:
   std::filesystem::path path_;
