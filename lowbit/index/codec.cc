@@ -10,9 +10,8 @@ namespace {
 
 class RotatedCodec : public IndexCodec {
  public:
-  RotatedCodec(const std::string& name, int64_t dim, Metric metric, uint64_t seed)
-      : IndexCodec(dim),
-        code_(MakeVectorCode(name, dim, {.rotation = {.seed = seed}, .norms = metric == Metric::kL2})) {}
+  RotatedCodec(const std::string& name, int64_t dim, bool norms, uint64_t seed)
+      : IndexCodec(dim), code_(MakeVectorCode(name, dim, {.rotation = {.seed = seed}, .norms = norms})) {}
 
   int64_t bytes() const override { return code_->bytes(); }
   bool of_residuals() const override { return true; }
@@ -50,9 +49,9 @@ void IndexCodec::Project(const float* q, float* projected) const {
   std::copy(q, q + dim_, projected);
 }
 
-std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, Metric metric, uint64_t seed) {
+std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, bool norms, uint64_t seed) {
   if (const auto* rotated = std::get_if<RotatedCode>(&spec))
-    return std::make_unique<RotatedCodec>(rotated->name, dim, metric, seed);
+    return std::make_unique<RotatedCodec>(rotated->name, dim, norms, seed);
   return MakeDecodedCodec(spec, dim);
 }
 

@@ -63,6 +63,6 @@ class IndexCodec {
 
 // The codec for vectors of R^dim, before training. The seed is that of random rotations; codes for
 // distances store norms. Throws UsageError when the spec does not fit the dimension.
-std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, Metric metric, uint64_t seed);
+std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, bool norms, uint64_t seed);
 
 }  // namespace lowbit

@@ -83,18 +83,20 @@ PointBlock MetricSource::Read(int64_t first, int64_t rows, PointScratch& scratch
   return block;
 }
 
-IndexModel::IndexModel(IndexSpec spec, Metric metric, int64_t dim, uint64_t seed)
+IndexModel::IndexModel(IndexSpec spec, Metric metric, bool norms, int64_t dim, uint64_t seed)
     : spec_(std::move(spec)),
       metric_(metric),
+      norms_(norms),
       dim_(dim),
       seed_(seed),
-      codec_(MakeCodec(spec_.codec, dim, metric, seed)) {
-  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, metric, seed + 1);
+      codec_(MakeCodec(spec_.codec, dim, norms, seed)) {
+  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, metric == Metric::kL2, seed + 1);
 }
 
 IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSource& vectors,
                              const TrainingOptions& options, ThreadPool& pool) {
-  IndexModel model(spec, metric, vectors.dimension(), options.seed);
+  const bool norms = metric == Metric::kL2 || (metric == Metric::kCosine && options.cosine_norms);
+  IndexModel model(spec, metric, norms, vectors.dimension(), options.seed);
   if (vectors.count() < 1) Fail("{}: there are no vectors to learn from", NameOf(spec));
   const int64_t limit = options.sample > 0 ? options.sample : std::max<int64_t>(65536, 256 * spec.lists);
   const PointSample sample(vectors, limit, options.seed);
@@ -152,7 +154,8 @@ IndexModel IndexModel::Load(const IndexFile& file) {
     if (table.centroids.extent.bytes != needed)
       Fail("{} bytes of centroids, {} lists of {} dimensions need {}", table.centroids.extent.bytes,
            spec.lists, table.dim, needed);
-    IndexModel model(spec, table.metric, table.dim, table.seed);
+    const bool norms = table.metric == Metric::kL2 || table.cosine_norms;
+    IndexModel model(spec, table.metric, norms, table.dim, table.seed);
     model.centroids_ = ReadFloats(file, table.centroids, "centroids");
     model.half_norms_ = HalfSquaredNorms(model.centroids());
     model.codec_->SetParameters(ReadFloats(file, table.parameters, "parameters of the codec"));
@@ -175,6 +178,7 @@ IndexModel IndexModel::Load(const IndexFile& file) {
 void IndexModel::Store(IndexOutput& output, IndexTable& table) const {
   table.spec = NameOf(spec_);
   table.metric = metric_;
+  table.cosine_norms = metric_ == Metric::kCosine && norms_;
   table.dim = static_cast<uint32_t>(dim_);
   table.seed = seed_;
   table.centroids = WriteFloats(output, centroids_);

@@ -15,6 +15,9 @@ struct TrainingOptions {
   uint64_t seed = 1;
   // Vectors to learn from, evenly drawn; 0: 256 for each list, at least 65536.
   int64_t sample = 0;
+  // Whether rotated codes for the cosine keep norms, as those for distances do: 16 bits a vector (none where
+  // the scale gives the norm), for which products are estimated as nearly as distances.
+  bool cosine_norms = true;
 };
 
 class IndexModel {
@@ -29,6 +32,8 @@ class IndexModel {
 
   const IndexSpec& spec() const { return spec_; }
   Metric metric() const { return metric_; }
+  // Whether rotated codes keep what distances need.
+  bool norms() const { return norms_; }
   int64_t dim() const { return dim_; }
   int64_t lists() const { return spec_.lists; }
   const IndexCodec& codec() const { return *codec_; }
@@ -46,10 +51,11 @@ class IndexModel {
   void Decode(const Segment& segment, int64_t row, float* x) const;
 
  private:
-  IndexModel(IndexSpec spec, Metric metric, int64_t dim, uint64_t seed);
+  IndexModel(IndexSpec spec, Metric metric, bool norms, int64_t dim, uint64_t seed);
 
   IndexSpec spec_;
   Metric metric_;
+  bool norms_;
   int64_t dim_;
   uint64_t seed_;
   std::vector<float> centroids_, half_norms_;

@@ -91,10 +91,12 @@ class IndexSearch {
     for (int64_t begin = 0; begin < count_; begin += kBlockQueries) {
       const int64_t end = std::min(count_, begin + kBlockQueries);
       std::vector<Found> found(static_cast<size_t>(end - begin));
-      for (Found& one : found) one.Start(k, limit);
+      for (Found& one : found) one.Start(k, limit / scale());
       ScanBlock(begin, end, found.data());
       pool_.Run(end - begin, [&](int64_t q, int) {
-        results[static_cast<size_t>(begin + q)] = std::move(found[static_cast<size_t>(q)]).Sorted();
+        auto& result = results[static_cast<size_t>(begin + q)];
+        result = std::move(found[static_cast<size_t>(q)]).Sorted();
+        for (Candidate& candidate : result) candidate.distance *= scale();
       });
     }
     return results;
@@ -136,10 +138,17 @@ class IndexSearch {
   ScoreKind kind() const {
     return index_.metric() == Metric::kL2 ? ScoreKind::kSquaredDistance : ScoreKind::kNegativeProduct;
   }
+  // Codes of unit vectors that keep norms: -<q, x> = (||q - x||^2 - 2) / 2, and of a distance only <q - c, x
+  // - c> has to be estimated. Halves are taken at the end, which changes no order.
+  bool halves() const {
+    return model_.codec().of_residuals() && index_.metric() == Metric::kCosine && model_.norms();
+  }
+  float scale() const { return halves() ? 0.5f : 1.0f; }
+  ScoreKind code_kind() const { return halves() ? ScoreKind::kSquaredDistance : kind(); }
   // Whether a query is scored as q - c, which differs from list to list.
-  bool shifts() const { return model_.codec().of_residuals() && index_.metric() == Metric::kL2; }
+  bool shifts() const { return model_.codec().of_residuals() && code_kind() == ScoreKind::kSquaredDistance; }
   // Whether <q, c> is missing from the score of a code.
-  bool lacks_centroid() const { return model_.codec().of_residuals() && index_.metric() != Metric::kL2; }
+  bool lacks_centroid() const { return model_.codec().of_residuals() && !shifts(); }
 
   void Project() {
     width_ = model_.codec().projected_dim();
@@ -256,7 +265,7 @@ class IndexSearch {
     scratch.Reserve(group.size(), static_cast<size_t>(width_));
     float *projected = scratch.projected.data(), *constant = scratch.constant.data(),
           *limits = scratch.limits.data(), *scores = scratch.scores.data();
-    std::fill(constant, constant + count, 0.0f);
+    std::fill(constant, constant + count, halves() ? -2.0f : 0.0f);
     for (size_t r = 0; r < group.size(); ++r) {
       const int64_t q = begin + group[r].query;
       const float* from = projected_.data() + q * width_;
@@ -273,7 +282,7 @@ class IndexSearch {
       for (int64_t j = 0; j < own_.cols; ++j) product += double{x[j]} * c[j];
       constant[r] = static_cast<float>(-product);
     }
-    const auto batch = model_.codec().PrepareBatch({projected, count, width_}, constant, kind());
+    const auto batch = model_.codec().PrepareBatch({projected, count, width_}, constant, code_kind());
     int32_t* passed = scratch.passed.data();
     int64_t* hits = scratch.hits.data();
     const PassedRows to{count, limits, hits, passed, scores};

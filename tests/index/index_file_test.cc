@@ -48,8 +48,11 @@ TEST_F(IndexFileTest, TablesComeBack) {
                             .codes = {320, 64},
                             .fine = {384, 0}});
   table.removals.push_back({{448, 8}, 6});
+  for (const bool norms : {true, false}) {
+    table.cosine_norms = norms;
+    EXPECT_EQ(ParseIndexTable(Bytes(Serialize(table)), 4096, "t"), table);
+  }
   const std::string text = Serialize(table);
-  EXPECT_EQ(ParseIndexTable(Bytes(text), 4096, "t"), table);
   for (size_t size = 0; size < text.size(); ++size)
     EXPECT_THROW(ParseIndexTable(Bytes(text).first(size), 4096, "t"), Error) << size;
   EXPECT_NE(MessageOf([&] { ParseIndexTable(Bytes(text), 450, "t"); }).find("t: a section of 8 bytes"),

@@ -21,6 +21,42 @@ class IndexSearchTest : public testing::Test {
   int made_ = 0;
 };
 
+// Of unit vectors the largest cosines are those of the least distances: as many are found, whether the code's
+// scale gives the norm or not, with lists and without. The layout of earlier files, without norms, is
+// searched by products, and takes two bytes less.
+TEST_F(IndexSearchTest, CosinesFindWhatDistancesFind) {
+  const VectorSet queries(60, 64, 6);
+  VectorSet base(1500, 64, 5);
+  Normalize({base.x.data(), base.n, base.d}, 0, "vector");
+  VectorSet units = queries;
+  Normalize({units.x.data(), units.n, units.d}, 0, "query");
+  constexpr int64_t kNearest = 10;
+  const auto recall = [&](const VectorIndex& index) {
+    const Neighbors found = index.Search(units.view(), {.k = kNearest, .nprobe = 4}, pool_);
+    int64_t hits = 0;
+    for (int64_t q = 0; q < units.n; ++q) {
+      const std::vector<int64_t> order = PlainOrder(Metric::kCosine, units.row(q), base);
+      const auto* first = found.ids.data() + q * kNearest;
+      for (int64_t i = 0; i < kNearest; ++i)
+        hits += std::count(first, first + kNearest, order[static_cast<size_t>(i)]);
+    }
+    return static_cast<double>(hits) / static_cast<double>(units.n * kNearest);
+  };
+  for (const std::string spec : {"Trellis1", "IVF4,Trellis2", "TQ2-debiased", "IVF4,RaBitQ1", "TQ2.5-prod"}) {
+    SCOPED_TRACE(spec);
+    const VectorIndex distances = Build(spec, Metric::kL2, base),
+                      cosines = Build(spec, Metric::kCosine, base);
+    EXPECT_EQ(cosines.model().row_bytes().codes, distances.model().row_bytes().codes);
+    EXPECT_NEAR(recall(cosines), recall(distances), 0.005);
+
+    BuildOptions options;
+    options.training.cosine_norms = false;
+    const VectorIndex without = Build(spec, Metric::kCosine, base, options);
+    EXPECT_LE(without.model().row_bytes().codes, cosines.model().row_bytes().codes);
+    EXPECT_LT(recall(without), recall(cosines));
+  }
+}
+
 TEST_F(IndexSearchTest, FlatIsBruteForce) {
   const VectorSet base(300, 20, 1), queries(9, 20, 2);
   for (const Metric metric : kMetrics) {
@@ -39,7 +75,8 @@ TEST_F(IndexSearchTest, FlatIsBruteForce) {
 }
 
 // Every codec's scores are those of the vectors it gives back, up to the query's rounding to bytes. Distances
-// of rotated codes take the residual's own length, which is kept beside the code, for the decoded one's.
+// and cosines of rotated codes take the residual's own length, which is kept beside the code, for the decoded
+// one's.
 TEST_F(IndexSearchTest, ScoresAreThoseOfTheDecodedVectors) {
   const VectorSet base(260, 32, 3), queries(3, 32, 4);
   for (const std::string codec :
@@ -56,7 +93,10 @@ TEST_F(IndexSearchTest, ScoresAreThoseOfTheDecodedVectors) {
                              queries.row(static_cast<int64_t>(at) / 8) + 32);
         std::vector<float> x = index.Reconstruct(found.ids[at]),
                            own(base.row(found.ids[at]), base.row(found.ids[at]) + 32);
-        if (metric == Metric::kCosine) Normalize({q.data(), 1, 32}, 0, "query");
+        if (metric == Metric::kCosine) {
+          Normalize({q.data(), 1, 32}, 0, "query");
+          Normalize({own.data(), 1, 32}, 0, "vector");
+        }
         const double product = Product(q.data(), x.data(), 32);
         double expected = metric == Metric::kL2 ? PlainScore(metric, q.data(), x.data(), 32) : product;
         double tolerance = 1e-5 * (1 + std::abs(expected));
@@ -67,10 +107,12 @@ TEST_F(IndexSearchTest, ScoresAreThoseOfTheDecodedVectors) {
               segment.ListAt(segment.EntryOf(static_cast<int64_t>(place & 0xffffffff))));
           for (size_t j = 0; j < 32; ++j) {
             x[j] -= c[j], own[j] -= c[j];
-            if (metric == Metric::kL2) q[j] -= c[j];
+            if (metric != Metric::kInnerProduct) q[j] -= c[j];
           }
           const double qq = Product(q.data(), q.data(), 32), xx = Product(own.data(), own.data(), 32);
-          if (metric == Metric::kL2) expected = qq + xx - 2 * Product(q.data(), x.data(), 32);
+          const double distance = qq + xx - 2 * Product(q.data(), x.data(), 32);
+          if (metric == Metric::kL2) expected = distance;
+          if (metric == Metric::kCosine) expected = 1 - distance / 2;
           // The query's bytes are off by 1/254 of its largest entry at most, and the norm is an f16.
           tolerance = 0.02 * std::sqrt(qq * Product(x.data(), x.data(), 32)) + 0.001 * xx;
         }
