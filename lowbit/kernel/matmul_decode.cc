@@ -20,11 +20,14 @@ namespace lowbit {
 namespace HWY_NAMESPACE {
 #if LOWBIT_VECTOR_TARGET
 
+constexpr int64_t kBlockTiles = kActivationBlock / kTileColumns;
+
 // How many columns share a scale: half a tile, a tile, two or four tiles.
 enum class Unit { k16, k32, kLong };
 
-// Panels walked side by side, each with the panels behind it: with registers enough they share the loads of
-// the activations, halve the weight of latencies, and memory is read from more places at once.
+// Panels walked side by side, each with the panels behind it, so that memory is read from more places at
+// once. With registers enough they share the loads of the activations too and halve the weight of latencies;
+// otherwise they are teams of one panel that take turns of 128 columns.
 #if HWY_TARGET == HWY_AVX3
 constexpr int StreamsOf(int bits, ScaleKind scale) {
   return static_cast<int>(DecodePanels(bits, scale));
@@ -34,6 +37,9 @@ constexpr int StreamsOf(int, ScaleKind) {
   return 1;
 }
 #endif
+constexpr int TeamsOf(int bits, ScaleKind scale) {
+  return static_cast<int>(DecodePanels(bits, scale)) / StreamsOf(bits, scale);
+}
 
 // The sums of quads 0 to 3 and of quads 4 to 7: of the two halves of a tile, or, together, of the tiles of a
 // unit. Two sums because they are chains of dependent instructions that should overlap.
@@ -91,9 +97,11 @@ struct NumberStream {
   Floats d, d_min;
   Floats unit, tensor;  // of a table
 
-  HWY_INLINE void Open(const PackedMatrix& w, int64_t panel) {
-    scale = w.bytes + w.layout.scale + panel * w.layout.groups * (kScale == ScaleKind::kF16 ? 32 : 16);
-    offset = w.bytes + w.layout.offset + panel * w.layout.groups * (kOffset == OffsetKind::kMinF16 ? 32 : 16);
+  // Continues a panel at `group`.
+  HWY_INLINE void Open(const PackedMatrix& w, int64_t panel, int64_t group) {
+    const int64_t at = panel * w.layout.groups + group;
+    scale = w.bytes + w.layout.scale + at * (kScale == ScaleKind::kF16 ? 32 : 16);
+    offset = w.bytes + w.layout.offset + at * (kOffset == OffsetKind::kMinF16 ? 32 : 16);
     super = w.bytes + w.layout.super + panel * w.layout.supers * 32;
     super_min = w.bytes + w.layout.super_min + panel * w.layout.supers * 32;
     if constexpr (kOffset == OffsetKind::kTable) unit = SetFloats(w.table->unit);
@@ -154,10 +162,18 @@ void MakeDecodeBias(const int32_t* sums, int64_t count, int centre, int32_t* bia
   }
 }
 
-// The products of panel + s * stride for every stream s. bias: MakeDecodeBias of every unit.
+// Where a block of 128 columns begins: a group, and how many of its units are left.
+struct BlockStart {
+  int64_t block, tiles;
+  int64_t group, left_in_group;
+};
+
+// Adds one block of the panels panel + s * stride to sum, [s][16], for every stream s; returns where the next
+// begins.
 template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
-void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
-                      int64_t stride, const int32_t* bias, float* y) {
+HWY_INLINE BlockStart DecodeBlock(const PackedMatrix& w, const QuantizedActivations& x, int64_t token,
+                                  int64_t panel, int64_t stride, const int32_t* bias, int64_t units_per_group,
+                                  const BlockStart& at, float* sum) {
   constexpr int kStreams = StreamsOf(kBits, kScale);
   constexpr bool kTable = kOffset == OffsetKind::kTable;
   constexpr bool kCentred = kOffset == OffsetKind::kCentre || kTable;
@@ -166,121 +182,136 @@ void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int6
   const int level = UnitLevel(w.format);
   const int64_t ahead = PrefetchDistance();
   const int64_t tiles_per_unit = std::max(1, UnitColumns(level) / kTileColumns);
-  // Units of a group wider than 128 columns, or of one that is no power of two.
-  const int64_t units_per_group =
-      w.format.group == 0 ? UnitsOf(w, level) : std::max<int64_t>(1, w.format.group / UnitColumns(level));
 
   const auto table = kTable ? hn::LoadDup128(DB(), w.table->byte.data()) : hn::Zero(DB());
   const uint8_t* codes[kStreams];
   NumberStream<kBits, kScale, kOffset> numbers[kStreams];
-  Floats sum[kStreams];
   Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-    codes[s] = w.bytes + w.layout.codes + (panel + s * stride) * w.layout.tiles * 64 * kBits;
-    numbers[s].Open(w, panel + s * stride);
-    sum[s] = ZeroFloats();
+    const int64_t tile = (panel + s * stride) * w.layout.tiles + at.block * kBlockTiles;
+    codes[s] = w.bytes + w.layout.codes + tile * 64 * kBits;
+    numbers[s].Open(w, panel + s * stride, at.group);
   });
-  const int8_t* q = x.codes(token);
-  const float* x_scale = x.scales(token);
-  const int32_t* unit_bias = bias;
-  int64_t left_in_group = units_per_group;
-  int64_t left = w.layout.tiles;
-  for (int64_t block = 0; left > 0; ++block) {
-    Floats partial[kStreams];
-    Ints scaled[kStreams], lowered[kStreams];  // kInteger: the sums times sub-scales and sub-minima
+  const int8_t* q = x.codes(token) + at.block * kActivationBlock;
+  const int32_t* unit_bias = bias + at.block * (kActivationBlock / UnitColumns(level));
+  int64_t group = at.group, left_in_group = at.left_in_group;
+  Floats partial[kStreams];
+  Ints scaled[kStreams], lowered[kStreams];  // kInteger: the sums times sub-scales and sub-minima
+  Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+    partial[s] = ZeroFloats();
+    scaled[s] = lowered[s] = ZeroInts();
+    numbers[s].StartBlock(at.block);
+  });
+  const auto next_unit = [&]() LOWBIT_STEP {
+    ++unit_bias;
+    if (kUnit == Unit::k16 || --left_in_group == 0) {
+      left_in_group = units_per_group;
+      ++group;
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
+    }
+  };
+  // `dots` sums of 16 columns.
+  const auto finish_integers = [&](const auto&... dots) LOWBIT_STEP {
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-      partial[s] = ZeroFloats();
-      scaled[s] = lowered[s] = ZeroInts();
-      numbers[s].StartBlock(block);
+      const Ints scale = numbers[s].IntegerScale();
+      ((scaled[s] = Dot::template MulWords<kJoined>(scaled[s], dots[s], scale)), ...);
+      if constexpr (!kCentred) {
+        const Ints total = SetInts(*unit_bias);
+        lowered[s] = Dot::template MulWords<true>(lowered[s], total, numbers[s].IntegerMinimum());
+      }
     });
-    const auto next_unit = [&]() LOWBIT_STEP {
-      ++unit_bias;
-      if (kUnit == Unit::k16 || --left_in_group == 0) {
-        left_in_group = units_per_group;
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { numbers[s].NextGroup(); });
+    next_unit();
+  };
+  const auto finish = [&](const Ints* dot) LOWBIT_STEP {
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+      const Floats scale = numbers[s].Scale();
+      partial[s] = MulAdd(ToFloats(dot[s]), scale, partial[s]);
+      if constexpr (!kCentred) {
+        float total;
+        std::memcpy(&total, unit_bias, 4);
+        partial[s] = MulAdd(SetFloats(total), numbers[s].Minimum(scale), partial[s]);
       }
-    };
-    // `dots` sums of 16 columns.
-    const auto finish_integers = [&](const auto&... dots) LOWBIT_STEP {
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-        const Ints scale = numbers[s].IntegerScale();
-        ((scaled[s] = Dot::template MulWords<kJoined>(scaled[s], dots[s], scale)), ...);
-        if constexpr (!kCentred) {
-          const Ints total = SetInts(*unit_bias);
-          lowered[s] = Dot::template MulWords<true>(lowered[s], total, numbers[s].IntegerMinimum());
-        }
-      });
-      next_unit();
-    };
-    const auto finish = [&](const Ints* dot) LOWBIT_STEP {
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-        const Floats scale = numbers[s].Scale();
-        partial[s] = MulAdd(ToFloats(dot[s]), scale, partial[s]);
-        if constexpr (!kCentred) {
-          float total;
-          std::memcpy(&total, unit_bias, 4);
-          partial[s] = MulAdd(SetFloats(total), numbers[s].Minimum(scale), partial[s]);
-        }
-      });
-      next_unit();
-    };
-    int64_t in_block = std::min<int64_t>(left, kActivationBlock / kTileColumns);
-    left -= in_block;
-    while (in_block > 0) {
-      TileSums<Dot, kBits, kTable, kStreams> sums;
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-        sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
-        // High() drops four bits of what is kept scaled.
-        constexpr int kUp = TileSums<Dot, kBits, kTable, kStreams>::kScaled ? 16 : 1;
-        sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
-      });
-      int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
-      in_block -= in_unit;
-      do {
-        sums.Add(codes, q, table, ahead);
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
-        q += kTileColumns;
-      } while (kUnit == Unit::kLong && --in_unit > 0);
-      Ints low[kStreams], high[kStreams];
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-        low[s] = sums.Low(s);
-        high[s] = sums.High(s);
-      });
-      if constexpr (kUnit == Unit::k16) {
-        // The second half of the last tile may lie past the last group.
-        const auto both = [&](const auto& f) LOWBIT_STEP {
-          f(low);
-          if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) f(high);
-        };
-        if constexpr (kInteger) both(finish_integers);
-        if constexpr (!kInteger) both(finish);
-      } else if constexpr (kInteger) {
-        finish_integers(low, high);
-      } else {
-        Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { low[s] = AddInts(low[s], high[s]); });
-        finish(low);
-      }
-    }
-    if constexpr (kInteger) {
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-        partial[s] = Mul(numbers[s].d, ToFloats(scaled[s]));
-        if constexpr (!kCentred) {
-          partial[s] = Sub(partial[s], Mul(numbers[s].d_min, ToFloats(lowered[s])));
-        }
-      });
-    }
-    const Floats scale = SetFloats(x_scale[block]);
-    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { sum[s] = MulAdd(scale, partial[s], sum[s]); });
-  }
-  Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-    const int64_t row = (panel + s * stride) * kPanelRows;
-    if (HWY_LIKELY(row + kPanelRows <= w.rows)) {
-      StoreFloats(sum[s], y + row);
+    });
+    next_unit();
+  };
+  int64_t in_block = at.tiles;
+  while (in_block > 0) {
+    TileSums<Dot, kBits, kTable, kStreams> sums;
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+      sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
+      // High() drops four bits of what is kept scaled.
+      constexpr int kUp = TileSums<Dot, kBits, kTable, kStreams>::kScaled ? 16 : 1;
+      sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
+    });
+    int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
+    in_block -= in_unit;
+    do {
+      sums.Add(codes, q, table, ahead);
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { codes[s] += 64 * kBits; });
+      q += kTileColumns;
+    } while (kUnit == Unit::kLong && --in_unit > 0);
+    Ints low[kStreams], high[kStreams];
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+      low[s] = sums.Low(s);
+      high[s] = sums.High(s);
+    });
+    if constexpr (kUnit == Unit::k16) {
+      // The second half of the last tile may lie past the last group.
+      const auto both = [&](const auto& f) LOWBIT_STEP {
+        f(low);
+        if (HWY_LIKELY(unit_bias != bias + w.layout.groups)) f(high);
+      };
+      if constexpr (kInteger) both(finish_integers);
+      if constexpr (!kInteger) both(finish);
+    } else if constexpr (kInteger) {
+      finish_integers(low, high);
     } else {
-      alignas(64) float last[kPanelRows];
-      StoreFloats(sum[s], last);
-      std::copy_n(last, w.rows - row, y + row);
+      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { low[s] = AddInts(low[s], high[s]); });
+      finish(low);
     }
+  }
+  if constexpr (kInteger) {
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+      partial[s] = Mul(numbers[s].d, ToFloats(scaled[s]));
+      if constexpr (!kCentred) {
+        partial[s] = Sub(partial[s], Mul(numbers[s].d_min, ToFloats(lowered[s])));
+      }
+    });
+  }
+  const Floats scale = SetFloats(x.scales(token)[at.block]);
+  Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+    float* to = sum + s * kPanelRows;
+    StoreFloats(MulAdd(scale, partial[s], LoadFloats(to)), to);
   });
+  return {at.block + 1, 0, group, left_in_group};
+}
+
+// The products of panel + i * stride for every i below StreamsOf(...) * teams. bias: MakeDecodeBias of every
+// unit.
+template <class Dot, int kBits, Unit kUnit, ScaleKind kScale, OffsetKind kOffset>
+void DecodeSideBySide(const PackedMatrix& w, const QuantizedActivations& x, int64_t token, int64_t panel,
+                      int64_t stride, int64_t teams, const int32_t* bias, float* y) {
+  constexpr int kStreams = StreamsOf(kBits, kScale);
+  const int level = UnitLevel(w.format);
+  // Units of a group wider than 128 columns, or of one that is no power of two.
+  const int64_t units_per_group =
+      w.format.group == 0 ? UnitsOf(w, level) : std::max<int64_t>(1, w.format.group / UnitColumns(level));
+  alignas(64) float sum[TeamsOf(kBits, kScale) * kStreams * kPanelRows] = {};
+  BlockStart at{.block = 0, .tiles = 0, .group = 0, .left_in_group = units_per_group};
+  for (int64_t left = w.layout.tiles; left > 0; left -= kBlockTiles) {
+    at.tiles = std::min(left, kBlockTiles);
+    BlockStart next;
+    int64_t team = 0;
+    do {
+      const int64_t first = team * kStreams;
+      next = DecodeBlock<Dot, kBits, kUnit, kScale, kOffset>(
+          w, x, token, panel + first * stride, stride, bias, units_per_group, at, sum + first * kPanelRows);
+    } while (++team < teams);
+    at = next;
+  }
+  for (int64_t i = 0; i < teams * kStreams; ++i) {
+    const int64_t row = (panel + i * stride) * kPanelRows;
+    std::copy_n(sum + i * kPanelRows, std::min<int64_t>(kPanelRows, w.rows - row), y + row);
+  }
 }
 
 // Adds the outliers of one token to y, panel by panel while its bytes are near.
@@ -309,14 +340,15 @@ void DecodeRange(const PackedMatrix& w, const QuantizedActivations& x, int64_t t
   auto* bias = reinterpret_cast<int32_t*>(KernelScratch(static_cast<size_t>(units) * 4));
   MakeDecodeBias<kOffset, ScalesIntegers(kBits, kScale, kOffset)>(x.sums(level, token), units, CentreOf(w),
                                                                   bias);
-  const int64_t length = (end - panel) / kStreams;  // panels of a stream
+  constexpr int kTeams = TeamsOf(kBits, kScale);
+  const int64_t length = (end - panel) / (kStreams * kTeams);  // panels of a stream
   const int64_t first = panel;
   for (int64_t i = 0; i < length; ++i) {
-    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel + i, length, bias, y);
+    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel + i, length, kTeams, bias, y);
   }
   // A panel that is left over is its own neighbour.
-  for (panel += length * kStreams; panel < end; ++panel) {
-    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel, 0, bias, y);
+  for (panel += length * kStreams * kTeams; panel < end; ++panel) {
+    DecodeSideBySide<Dot, kBits, kUnit, kScale, kOffset>(w, x, token, panel, 0, 1, bias, y);
   }
   AddOutliersOfToken(w, x, token, first, end, y);
 }
