@@ -5,7 +5,8 @@
 //
 // A Dot class gives Sum<kBits, kQuads>, the running sum over codes of kBits bits: Start, Step<i> (i-th of the
 // kQuads quads before a flush) and Total, and kScaled: codes times 16 may be summed (and the sum divided)
-// instead of shifting every code. MulWords(sum, a, b) is sum + a b in every lane, for a in [-2^15, 2^15) and
+// instead of shifting every code; kTileAtOnce<kBits>: Sum<kBits, 8> costs less than two of Sum<kBits, 4>.
+// MulWords(sum, a, b) is sum + a b in every lane, for a in [-2^15, 2^15) and
 // b in [0, 2^15) with kPositive, else [-2^15, 2^15). Classes:
 //   HardwareDot  vpdpbusd, one instruction (AVX512_VNNI in the AVX3 target, AVX-VNNI in the AVX2 target)
 //   PairDot      vpmaddubsw + vpmaddwd. vpmaddubsw saturates at 16 bits, so pairs are only added up while
@@ -33,6 +34,8 @@ namespace HWY_NAMESPACE {
 
 struct HardwareDot {
   static constexpr bool kScaled = true;
+  template <int kBits>
+  static constexpr bool kTileAtOnce = false;
   template <int kBits, int kQuads>
   struct Sum {
     Ints total;
@@ -62,6 +65,11 @@ struct HardwareDot {
 
 struct PairDot {
   static constexpr bool kScaled = false;
+  // Steps whose 16-bit sums cannot overflow.
+  template <int kBits>
+  static constexpr int kSafe = 32767 / (254 * ((1 << kBits) - 1));
+  template <int kBits>
+  static constexpr bool kTileAtOnce = kSafe<kBits> >= 8;
 #if HWY_TARGET == HWY_AVX3
   using Raw = __m512i;
   static HWY_INLINE Raw MaddBytes(Raw u, Raw s) {
@@ -84,9 +92,10 @@ struct PairDot {
 
   template <int kBits, int kQuads>
   struct Sum {
-    // Steps whose 16-bit sums cannot overflow.
-    static constexpr int kSafe = 32767 / (254 * ((1 << kBits) - 1));
-    static constexpr int kRun = kSafe >= kQuads ? kQuads : kSafe >= 4 ? 4 : kSafe >= 2 ? 2 : 1;
+    static constexpr int kRun = kSafe<kBits> >= kQuads ? kQuads
+                                : kSafe<kBits> >= 4    ? 4
+                                : kSafe<kBits> >= 2    ? 2
+                                                       : 1;
     Ints total;
     Words part[kParts];
 
@@ -133,6 +142,8 @@ struct PairDot {
 
 struct PlainDot {
   static constexpr bool kScaled = true;
+  template <int kBits>
+  static constexpr bool kTileAtOnce = false;
   template <int kBits, int kQuads>
   struct Sum {
     Ints total;
@@ -167,6 +178,8 @@ struct PlainDot {
 template <class Dot, int kWidth>
 struct OfWidth : Dot {
   static constexpr bool kScaled = false;
+  template <int>
+  static constexpr bool kTileAtOnce = Dot::template kTileAtOnce<kWidth>;
   template <int kBits, int kQuads>
   using Sum = typename Dot::template Sum<kWidth, kQuads>;
 };

@@ -42,11 +42,20 @@ constexpr int TeamsOf(int bits, ScaleKind scale) {
 }
 
 // The sums of quads 0 to 3 and of quads 4 to 7: of the two halves of a tile, or, together, of the tiles of a
-// unit. Two sums because they are chains of dependent instructions that should overlap.
-template <class Dot, int kBits, bool kTable, int kStreams>
+// unit. Two sums because they are chains of dependent instructions that should overlap; one, if kTogether,
+// for a Dot that can put off what it does once for several quads.
+template <class Dot, int kBits, bool kTable, int kStreams, bool kTogether>
 struct TileSums {
   static constexpr bool kScaled = Dot::kScaled && kBits <= 4 && !kTable;
-  typename Dot::template Sum<kBits, 4> half[2][kStreams];
+  static constexpr bool kOne = kTogether && Dot::template kTileAtOnce<kBits>;
+  typename Dot::template Sum<kBits, kOne ? 8 : 4> half[kOne ? 1 : 2][kStreams];
+
+  HWY_INLINE void Start(const Ints& low, const Ints& high) {
+    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
+      half[0][s].Start(low);
+      if constexpr (!kOne) half[1][s].Start(high);
+    });
+  }
 
   // Codes are looked up in the 16 bytes of `table`, repeated along the register, if kTable.
   HWY_INLINE void Add(const uint8_t* const* from, const int8_t* x, const hn::Vec<DB>& table, int64_t ahead) {
@@ -59,20 +68,26 @@ struct TileSums {
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { tile[s].Load(from[s]); });
     Unroll<0, 8>([&](auto i) LOWBIT_STEP {
       constexpr int q = QuadAt<kBits>(i);
-      constexpr int step = kBits == 8 ? i % 4 : i / 2;  // the how-manieth quad of its half this is
+      // The how-manieth quad of its half this is.
+      constexpr int step = kOne ? decltype(i)::value : kBits == 8 ? i % 4 : i / 2;
       const auto four = LoadQuad(x + 4 * q);
       Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
         Bytes codes = tile[s].template Quad<q, kScaled>();
         if constexpr (kTable) {
           codes = OfParts<Bytes>([&](auto p) LOWBIT_STEP { return hn::TableLookupBytes(table, codes.v[p]); });
         }
-        half[q / 4][s].template Step<step>(codes, four);
+        half[kOne ? 0 : q / 4][s].template Step<step>(codes, four);
       });
     });
   }
   template <class Stream>
   HWY_INLINE Ints Low(Stream s) const {
     return half[0][s].Total();
+  }
+  template <class Stream>
+  HWY_INLINE Ints Both(Stream s) const {
+    if constexpr (kOne) return Low(s);
+    if constexpr (!kOne) return AddInts(Low(s), High(s));
   }
   template <class Stream>
   HWY_INLINE Ints High(Stream s) const {
@@ -235,13 +250,13 @@ HWY_INLINE BlockStart DecodeBlock(const PackedMatrix& w, const QuantizedActivati
   };
   int64_t in_block = at.tiles;
   while (in_block > 0) {
-    TileSums<Dot, kBits, kTable, kStreams> sums;
-    Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-      sums.half[0][s].Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts());
-      // High() drops four bits of what is kept scaled.
-      constexpr int kUp = TileSums<Dot, kBits, kTable, kStreams>::kScaled ? 16 : 1;
-      sums.half[1][s].Start(kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
-    });
+    constexpr bool kTogether = kUnit != Unit::k16 && !kInteger;
+    using Sums = TileSums<Dot, kBits, kTable, kStreams, kTogether>;
+    Sums sums;
+    // High() drops four bits of what is kept scaled.
+    constexpr int kUp = Sums::kScaled ? 16 : 1;
+    sums.Start(kCentred ? SetInts(unit_bias[0]) : ZeroInts(),
+               kCentred && kUnit == Unit::k16 ? SetInts(kUp * unit_bias[1]) : ZeroInts());
     int64_t in_unit = kUnit == Unit::kLong ? std::min(in_block, tiles_per_unit) : 1;
     in_block -= in_unit;
     do {
@@ -251,8 +266,8 @@ HWY_INLINE BlockStart DecodeBlock(const PackedMatrix& w, const QuantizedActivati
     } while (kUnit == Unit::kLong && --in_unit > 0);
     Ints low[kStreams], high[kStreams];
     Unroll<0, kStreams>([&](auto s) LOWBIT_STEP {
-      low[s] = sums.Low(s);
-      high[s] = sums.High(s);
+      low[s] = kTogether ? sums.Both(s) : sums.Low(s);
+      if constexpr (!kTogether) high[s] = sums.High(s);
     });
     if constexpr (kUnit == Unit::k16) {
       // The second half of the last tile may lie past the last group.
@@ -265,7 +280,6 @@ HWY_INLINE BlockStart DecodeBlock(const PackedMatrix& w, const QuantizedActivati
     } else if constexpr (kInteger) {
       finish_integers(low, high);
     } else {
-      Unroll<0, kStreams>([&](auto s) LOWBIT_STEP { low[s] = AddInts(low[s], high[s]); });
       finish(low);
     }
   }
