@@ -268,12 +268,9 @@ void WriteHtml(const std::vector<Measured>& all, const json& sources, const std:
   page.AddPreformatted(CommandLine());
   page.AddParagraph(
       "Squared error relative to the variance, at the bits a value truly takes: codes, scales, zero points "
-      "and "
-      "the tensor's scale. Scales minimise the error on the deployed grid, unless the name says otherwise. "
-      "The "
-      "bound is the least error of any code at those bits for independent values (Blahut and Arimoto up to "
-      "3.5 "
-      "bits, Shannon's lower bound above; 4^-R for the Gaussian law).");
+      "and the tensor's scale. Scales minimise the error on the deployed grid, unless the name says "
+      "otherwise. The bound is the least error of any code at those bits for independent values (Blahut and "
+      "Arimoto up to 3.5 bits, Shannon's lower bound above; 4^-R for the Gaussian law).");
   page.AddHeading("What to take");
   for (const double size : kSizes) {
     if (const std::string text = Overall(all, size); !text.empty()) page.AddParagraph(text);

@@ -6,8 +6,8 @@
 // A Dot class gives Sum<kBits, kQuads>, the running sum over codes of kBits bits: Start, Step<i> (i-th of the
 // kQuads quads before a flush) and Total, and kScaled: codes times 16 may be summed (and the sum divided)
 // instead of shifting every code; kTileAtOnce<kBits>: Sum<kBits, 8> costs less than two of Sum<kBits, 4>.
-// MulWords(sum, a, b) is sum + a b in every lane, for a in [-2^15, 2^15) and
-// b in [0, 2^15) with kPositive, else [-2^15, 2^15). Classes:
+// MulWords(sum, a, b) is sum + a b in every lane, for a in [-2^15, 2^15) and b in [0, 2^15) with kPositive,
+// else [-2^15, 2^15). Classes:
 //   HardwareDot  vpdpbusd, one instruction (AVX512_VNNI in the AVX3 target, AVX-VNNI in the AVX2 target)
 //   PairDot      vpmaddubsw + vpmaddwd. vpmaddubsw saturates at 16 bits, so pairs are only added up while
 //                2 * 127 * (2^kBits - 1) * steps < 32768; codes of 8 bits go through 16-bit products.

@@ -136,7 +136,7 @@ bool CpuHasBF16Dot() {
 bool HasByteFields(Target target) {
   constexpr int kVbmi = 1, kVbmi2 = 6, kGfni = 8;
   static const bool has = Cpuid7(0, 2, kVbmi) && Cpuid7(0, 2, kVbmi2) && Cpuid7(0, 2, kGfni);
-  return target == Target::kAvx512Vnni && has;
+  return (target == Target::kAvx512Vnni || target == Target::kAvx512Amx) && has;
 }
 
 int64_t PrefetchDistance() {
