@@ -52,6 +52,11 @@ struct Box {
   }
 };
 
+struct LegendEntry {
+  std::string name;
+  bool marked = true;  // a line without marks otherwise
+};
+
 class Drawing {
  public:
   template <typename... Args>
@@ -85,16 +90,20 @@ class Drawing {
   }
 
   // The legend from `x`, wrapped at the right edge; returns the height that it takes.
-  double Legend(double x, double y, const std::vector<std::string>& names) {
+  double Legend(double x, double y, const std::vector<LegendEntry>& entries) {
     double at = x, line = y;
-    for (size_t i = 0; i < names.size(); ++i) {
-      const double width = 16 + WidthOf(names[i]) + kLegendGap;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const LegendEntry& entry = entries[i];
+      const double width = 16 + WidthOf(entry.name) + kLegendGap;
       if (at > x && at + width - kLegendGap > kWidth - kRight) at = x, line += kLine + 4;
-      Mark(static_cast<int>(i), at + 5, line - 4, "");
-      Text(at + 16, line, "t", names[i]);
+      const int series = static_cast<int>(i);
+      if (entry.marked) Mark(series, at + 5, line - 4, "");
+      if (!entry.marked)
+        Add("<path class=\"s{} l\" d=\"M{:.1f} {:.1f}h12\"/>", series % kColours, at, line - 4);
+      Text(at + 16, line, "t", entry.name);
       at += width;
     }
-    return names.empty() ? 0 : line - y + kLine + 6;
+    return entries.empty() ? 0 : line - y + kLine + 6;
   }
 
   std::string Finish(double height, const std::string& title) const {
@@ -121,9 +130,9 @@ class XyPlot {
   std::string Draw() {
     double top = 26;
     drawing_.Text(0, 14, "h", chart_.title);
-    std::vector<std::string> names;
-    for (const Series& s : chart_.series) names.push_back(s.name);
-    if (names.size() > 1) top += drawing_.Legend(0, top + 12, names);
+    std::vector<LegendEntry> legend;
+    for (const Series& s : chart_.series) legend.push_back({s.name, s.mark != Mark::kLine});
+    if (legend.size() > 1) top += drawing_.Legend(0, top + 12, legend);
     top += 8 + kLine;
     drawing_.Text(0, top - 10, "t q", chart_.y.title);
     plot_ = {std::ceil(WidestLabel(y_)) + 10, top, kWidth - kRight, top + kPlotHeight};
@@ -294,7 +303,9 @@ std::string ToSvg(const BarChart& chart) {
   Drawing drawing;
   double top = 26;
   drawing.Text(0, 14, "h", chart.title);
-  if (names.size() > 1) top += drawing.Legend(0, top + 12, names);
+  std::vector<LegendEntry> legend;
+  for (const std::string& name : names) legend.push_back({name});
+  if (legend.size() > 1) top += drawing.Legend(0, top + 12, legend);
   top += 6;
   double label_width = 0;
   std::vector<std::string> labels;

@@ -107,6 +107,14 @@ XyChart RateQuality() {
           {{10.5, "float"}}};
 }
 
+TEST(Svg, ALineWithoutMarksHasALineInTheLegend) {
+  XyChart chart = RateQuality();
+  chart.series[0].mark = Mark::kLine;
+  const std::string svg = ToSvg(chart);
+  EXPECT_EQ(Count(svg, "<circle"), 0u);
+  EXPECT_EQ(Count(svg, "class=\"s0 l\""), 1u + 1u);
+}
+
 TEST(Svg, HasEverySeriesPointLevelAndLabel) {
   const std::string svg = ToSvg(RateQuality());
   EXPECT_EQ(Count(svg, "<circle"), 3u + 1u);  // points and the legend
