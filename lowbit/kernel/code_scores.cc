@@ -12,6 +12,14 @@
 #include "lowbit/kernel/simd.h"
 // After simd.h, once for each target.
 #include "lowbit/kernel/byte_dot-inl.h"
+#include "lowbit/kernel/tile_dot-inl.h"
+
+#ifndef LOWBIT_KERNEL_CODE_SCORES_PRODUCTS_
+#define LOWBIT_KERNEL_CODE_SCORES_PRODUCTS_
+namespace lowbit {
+enum class ByteProducts : uint8_t { kPairs, kDots, kTiles };
+}  // namespace lowbit
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -124,6 +132,18 @@ struct PassedScores {
   }
 };
 
+// The scores of query r from total(p), the sums of panel p's codes.
+template <int kPanels, class Total, class Sink>
+HWY_INLINE void TakeScores(const TileScores& t, int r, Total&& total, const Sink& sink) {
+  Floats score[kPanels];
+  Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
+    const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
+    const Floats value = Sub(ToFloats(total(p)), SetFloats(t.middle[r]));
+    score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
+  });
+  sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
+}
+
 template <class Dot, int kBits, int kQueries, int kPanels, class Sink>
 HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t,
                           const Sink& sink) {
@@ -142,15 +162,34 @@ HWY_INLINE void ScoreTile(const int8_t* queries, int64_t width, const uint8_t* p
     });
   }
   Unroll<0, kQueries>([&](auto r) LOWBIT_STEP {
-    Floats score[kPanels];
-    Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
-      const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
-      const Floats value = Sub(ToFloats(sum[r][p].Total()), SetFloats(t.middle[r]));
-      score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
-    });
-    sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
+    TakeScores<kPanels>(
+        t, r, [&](auto p) LOWBIT_STEP { return sum[r][p].Total(); }, sink);
   });
 }
+
+#if HWY_TARGET == HWY_AVX3
+// The same for kTileTokens queries by products of tiles, `width` a multiple of 64; the tiles are configured.
+template <class Sink>
+HWY_INLINE void ScoreTiles(const int8_t* queries, int64_t width, const uint8_t* panels, const TileScores& t,
+                           const Sink& sink) {
+  static_assert(kTilePanels == kSumTiles);
+  alignas(64) int32_t sums[kTilePanels][kTileTokens * kPanelRows];
+  Unroll<0, kTilePanels>([&](auto p) LOWBIT_STEP { ZeroTile<kSumTile + decltype(p)::value>(); });
+  for (int64_t j = 0; j < width; j += 64) {
+    LoadTile<kXTile>(queries + j, width);
+    Unroll<0, kTilePanels>([&](auto p) LOWBIT_STEP {
+      constexpr int kCodes = kCodeTile + decltype(p)::value % 2;
+      LoadTile<kCodes>(panels + kPanelRows * (p * width + j), 64);
+      DotTiles</*kSignedCodes=*/false, kSumTile + decltype(p)::value, kXTile, kCodes>();
+    });
+  }
+  Unroll<0, kTilePanels>([&](auto p) LOWBIT_STEP { StoreTile<kSumTile + decltype(p)::value>(sums[p]); });
+  for (int r = 0; r < kTileTokens; ++r) {
+    TakeScores<kTilePanels>(
+        t, r, [&](auto p) LOWBIT_STEP { return LoadInts(sums[p] + r * kPanelRows); }, sink);
+  }
+}
+#endif
 
 template <class Dot, int kBits, class Sink>
 void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
@@ -167,6 +206,10 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
   panels.Reserve(static_cast<size_t>(run * width));
   padded.Reserve(static_cast<size_t>(2 * run));
   float *own_scale = padded.data(), *own_bias = padded.data() + run;
+  const bool tiles = IsTileDot<Dot> && width % 64 == 0 && queries.count >= kTileTokens;
+  if constexpr (IsTileDot<Dot>) {
+    if (tiles) Dot::Configure(/*level=*/2, kTileTokens);
+  }
   for (int64_t first = 0; first < n; first += run) {
     const int64_t rows = std::min(run, n - first);
     DecodeCodes(alphabet, blocks, packed + first * stride, stride, rows, levels.data());
@@ -186,39 +229,49 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
                           rows - i};
       };
       int64_t r = 0;
+      if constexpr (IsTileDot<Dot>) {
+        for (; tiles && r + kTileTokens <= queries.count; r += kTileTokens)
+          ScoreTiles(queries.bytes + r * width, width, tile, of(r), sink);
+      }
       for (; r + kTileQueries <= queries.count; r += kTileQueries)
         ScoreTile<Dot, kBits, kTileQueries, kTilePanels>(queries.bytes + r * width, width, tile, of(r), sink);
       for (; r < queries.count; ++r)
         ScoreTile<Dot, kBits, 1, kTilePanels>(queries.bytes + r * width, width, tile, of(r), sink);
     }
   }
+  if constexpr (IsTileDot<Dot>) {
+    if (tiles) Dot::Release();
+  }
 }
 
 template <class Sink>
-void ScoreInto(const Sink& sink, bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries,
-               int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n, const float* scale,
-               const float* bias) {
+void ScoreInto(const Sink& sink, ByteProducts products, const CodeAlphabet& alphabet,
+               const ByteQueries& queries, int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n,
+               const float* scale, const float* bias) {
   const auto score = [&](auto f) { f(alphabet, queries, blocks, packed, stride, n, scale, bias, sink); };
+#if HWY_TARGET == HWY_AVX3
+  if (products == ByteProducts::kTiles) return score(ScorePanels<TileDot, 8, Sink>);
+#endif
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  if (byte_dot) return score(ScorePanels<HardwareDot, 8, Sink>);
+  if (products != ByteProducts::kPairs) return score(ScorePanels<HardwareDot, 8, Sink>);
   return score(alphabet.bits == 8 ? ScorePanels<PairDot, 8, Sink> : ScorePanels<PairDot, 7, Sink>);
 #else
-  (void)byte_dot;
+  (void)products;
   score(ScorePanels<PlainDot, 8, Sink>);
 #endif
 }
 
-void ScoreMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
-               const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
-               float* scores) {
-  ScoreInto(AllScores{scores, n}, byte_dot, alphabet, queries, blocks, packed, stride, n, scale, bias);
+void ScoreMany(ByteProducts products, const CodeAlphabet& alphabet, const ByteQueries& queries,
+               int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n, const float* scale,
+               const float* bias, float* scores) {
+  ScoreInto(AllScores{scores, n}, products, alphabet, queries, blocks, packed, stride, n, scale, bias);
 }
 
-void SelectMany(bool byte_dot, const CodeAlphabet& alphabet, const ByteQueries& queries, int64_t blocks,
-                const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
-                const PassedRows& passed) {
+void SelectMany(ByteProducts products, const CodeAlphabet& alphabet, const ByteQueries& queries,
+                int64_t blocks, const uint8_t* packed, int64_t stride, int64_t n, const float* scale,
+                const float* bias, const PassedRows& passed) {
   std::fill(passed.found, passed.found + passed.count, int64_t{0});
-  ScoreInto(PassedScores{passed, n}, byte_dot, alphabet, queries, blocks, packed, stride, n, scale, bias);
+  ScoreInto(PassedScores{passed, n}, products, alphabet, queries, blocks, packed, stride, n, scale, bias);
 }
 
 #else
@@ -227,10 +280,10 @@ using DF = hn::CappedTag<float, 16>;
 using DI = hn::RebindToSigned<DF>;
 
 // Never called: the scalar target takes query by query.
-void ScoreMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
-               const float*, const float*, float*) {}
-void SelectMany(bool, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t, int64_t,
-                const float*, const float*, const PassedRows&) {}
+void ScoreMany(ByteProducts, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t,
+               int64_t, const float*, const float*, float*) {}
+void SelectMany(ByteProducts, const CodeAlphabet&, const ByteQueries&, int64_t, const uint8_t*, int64_t,
+                int64_t, const float*, const float*, const PassedRows&) {}
 
 #endif  // LOWBIT_VECTOR_TARGET
 
@@ -354,6 +407,11 @@ HWY_EXPORT(SelectMany);
 
 namespace {
 
+ByteProducts ProductsOf(Target target) {
+  if (HasTileDot(target)) return ByteProducts::kTiles;
+  return HasByteDot(target) ? ByteProducts::kDots : ByteProducts::kPairs;
+}
+
 // A transposition pays from a few queries on.
 bool PaysInPanels(const ByteQueries& queries) {
   constexpr int64_t kFewQueries = 4;
@@ -366,7 +424,7 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
                 const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
                 float* scores) {
   if (PaysInPanels(queries)) {
-    return LOWBIT_KERNEL(ScoreMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
+    return LOWBIT_KERNEL(ScoreMany)(ProductsOf(CurrentTarget()), alphabet, queries, blocks, packed, stride, n,
                                     scale, bias, scores);
   }
   thread_local Buffer<int32_t> sums;
@@ -383,7 +441,7 @@ void SelectCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
                  const uint8_t* packed, int64_t stride, int64_t n, const float* scale, const float* bias,
                  const PassedRows& passed) {
   if (PaysInPanels(queries)) {
-    return LOWBIT_KERNEL(SelectMany)(HasByteDot(CurrentTarget()), alphabet, queries, blocks, packed, stride,
+    return LOWBIT_KERNEL(SelectMany)(ProductsOf(CurrentTarget()), alphabet, queries, blocks, packed, stride,
                                      n, scale, bias, passed);
   }
   ScoreCodes(alphabet, queries, blocks, packed, stride, n, scale, bias, passed.score);

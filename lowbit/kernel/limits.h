@@ -19,7 +19,8 @@ double MeasureReadBandwidth(ThreadPool& pool, size_t bytes);
 // Operations per second (a multiplication and an addition are two) of the current target's byte dot product
 // on registers: vpdpbusd where it exists, otherwise vpmaddubsw + vpmaddwd + add.
 double MeasureDotPeak(ThreadPool& pool);
-// The same of products of tiles of bytes, which only prefill uses; 0 where the target has none (HasTileDot).
+// The same of products of tiles of bytes (many tokens, many queries); 0 where the target has none
+// (HasTileDot).
 double MeasureTilePeak(ThreadPool& pool);
 // The same of f32 fused multiply-add.
 double MeasureFmaPeak(ThreadPool& pool);

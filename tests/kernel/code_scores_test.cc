@@ -49,8 +49,11 @@ TEST(CodeScores, FollowTheirFormula) {
     for (int bits = 1; bits <= 8; ++bits) {
       for (const bool trellis : {false, true}) {
         if (trellis && bits > 4) continue;
-        for (const auto& [blocks, n, count] :
-             {std::tuple<int64_t, int64_t, int64_t>{1, 3, 1}, {4, 40, 5}, {3, 17, 33}, {6, 64, 16}}) {
+        for (const auto& [blocks, n, count] : {std::tuple<int64_t, int64_t, int64_t>{1, 3, 1},
+                                               {4, 40, 5},
+                                               {3, 17, 33},
+                                               {6, 64, 16},
+                                               {4, 70, 37}}) {
           const Case c(bits, trellis, blocks, n, count);
           std::vector<float> scores(static_cast<size_t>(n * count));
           ScoreCodes(c.alphabet, c.queries(), blocks, c.packed.data(), c.stride, n, c.scale.data(),
@@ -109,8 +112,11 @@ TEST(CodeScores, SelectsWhatPassesTheLimits) {
   for (const Target target : SupportedTargets()) {
     SetTarget(target);
     for (const int bits : {1, 2, 4, 8}) {
-      for (const auto& [blocks, n, count] :
-           {std::tuple<int64_t, int64_t, int64_t>{4, 1, 5}, {4, 64, 4}, {3, 150, 7}, {4, 300, 2}}) {
+      for (const auto& [blocks, n, count] : {std::tuple<int64_t, int64_t, int64_t>{4, 1, 5},
+                                             {4, 64, 4},
+                                             {3, 150, 7},
+                                             {4, 300, 2},
+                                             {4, 150, 37}}) {
         const Case c(bits, bits < 8, blocks, n, count);
         std::vector<float> all(static_cast<size_t>(n * count)), score(all.size()), limit;
         ScoreCodes(c.alphabet, c.queries(), blocks, c.packed.data(), c.stride, n, c.scale.data(),
