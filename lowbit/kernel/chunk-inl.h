@@ -189,7 +189,7 @@ HWY_INLINE void MultiplyChunk(const Chunk<kPanels>& chunk) {
 
 // Sums of tiles over one block of 128 columns, of units of 32 at least.
 template <int kPanels>
-constexpr int64_t kTileTotals = kActivationBlock / 32 * kPanels* kTileTokens* kPanelRows;
+constexpr int64_t kTileTotals = int64_t{kTileTokens} * kPanelRows*(kActivationBlock / 32) * int64_t{kPanels};
 
 // The same from products of tiles, for all of `tokens` tokens. at(t, n) is the chunk from token t on, of
 // which n are multiplied; `totals` has room for two blocks of sums. The tiles of a block are multiplied
@@ -205,7 +205,8 @@ HWY_INLINE void MultiplyTileChunk(const Chunk<kPanels>& chunk, int64_t tokens, A
   int32_t *next = totals, *known = totals + kTileTotals<kPanels>;
   Chunk<kPanels> here = chunk, before = chunk;
   for (int64_t step = 0, block = 0, token = 0, rows = 0; step <= steps; ++step) {
-    const bool multiply = step<steps, add = step> 0;
+    const bool add = step > 0;
+    const bool multiply = step < steps;
     if (block <= 1) before = here;
     if (block == 0 && multiply) {
       const int64_t missing = tokens - token;

@@ -14,13 +14,6 @@
 #include "lowbit/kernel/byte_dot-inl.h"
 #include "lowbit/kernel/tile_dot-inl.h"
 
-#ifndef LOWBIT_KERNEL_CODE_SCORES_PRODUCTS_
-#define LOWBIT_KERNEL_CODE_SCORES_PRODUCTS_
-namespace lowbit {
-enum class ByteProducts : uint8_t { kPairs, kDots, kTiles };
-}  // namespace lowbit
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
 namespace HWY_NAMESPACE {
@@ -406,11 +399,6 @@ HWY_EXPORT(ScoreMany);
 HWY_EXPORT(SelectMany);
 
 namespace {
-
-ByteProducts ProductsOf(Target target) {
-  if (HasTileDot(target)) return ByteProducts::kTiles;
-  return HasByteDot(target) ? ByteProducts::kDots : ByteProducts::kPairs;
-}
 
 // A transposition pays from a few queries on.
 bool PaysInPanels(const ByteQueries& queries) {

@@ -44,6 +44,14 @@ constexpr bool HasTileDot(Target target) {
   return target == Target::kAvx512Amx;
 }
 
+// How `target` multiplies bytes for many rows and columns at once: pairs of bytes to words, dots of four,
+// tiles.
+enum class ByteProducts : uint8_t { kPairs, kDots, kTiles };
+constexpr ByteProducts ProductsOf(Target target) {
+  if (HasTileDot(target)) return ByteProducts::kTiles;
+  return HasByteDot(target) ? ByteProducts::kDots : ByteProducts::kPairs;
+}
+
 // True when `target` also has the processor's instructions of byte_fields-inl.h (AVX512_VBMI, VBMI2, GFNI).
 bool HasByteFields(Target target);
 
