@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kTileRows = 256;       // codes scored at a time: until queries' limits are looked at again
 constexpr int64_t kFirstRows = 64;       // the same while a query has no limit and all that it meets passes
 constexpr int64_t kGroupQueries = 512;   // queries scored together: codes are decoded once for them
+constexpr int64_t kFewQueries = 128;     // a group of fewer spends much of its time on decoding
 constexpr int64_t kBlockQueries = 8192;  // queries that share the walk over their lists
 constexpr int64_t kUnitRows = 4096;      // the smallest share of a list that is split off for another thread
 
@@ -203,19 +204,28 @@ class IndexSearch {
     size_t group_begin, group_end;  // in the block's visits
   };
 
-  std::vector<Unit> UnitsOf(const std::vector<Visit>& visits) const {
+  // How many groups the queries of an index of one list form, all of which meet all codes. Where they are
+  // enough for all threads, a thread has groups of its own, so that threads have no candidates in common.
+  int64_t GroupsOf(int64_t queries) const {
+    const int64_t threads = pool_.threads(), largest = CeilDivide(queries, kGroupQueries);
+    const int64_t each =
+        std::max(CeilDivide(largest, threads), std::min<int64_t>(2, queries / (kFewQueries * threads)));
+    return threads == 1 || queries < kFewQueries * threads ? largest : threads * each;
+  }
+
+  std::vector<Unit> UnitsOf(const std::vector<Visit>& visits, size_t group_queries) const {
     std::vector<Unit> units;
     for (size_t begin = 0; begin < visits.size();) {
       const uint32_t list = visits[begin].list;
       size_t end = begin;
       while (end < visits.size() && visits[end].list == list && visits[end].later == visits[begin].later)
         ++end;
-      for (size_t s = 0; s < segments_.size(); ++s) {
-        const auto [first, count, entry] = segments_[s].Find(list);
-        for (int64_t at = 0; at < count; at += kUnitRows) {
-          for (size_t group = begin; group < end; group += kGroupQueries)
+      for (size_t group = begin; group < end; group += group_queries) {
+        for (size_t s = 0; s < segments_.size(); ++s) {
+          const auto [first, count, entry] = segments_[s].Find(list);
+          for (int64_t at = 0; at < count; at += kUnitRows)
             units.push_back({list, static_cast<uint32_t>(s), first + at, std::min(kUnitRows, count - at),
-                             entry, group, std::min<size_t>(end, group + kGroupQueries)});
+                             entry, group, std::min(end, group + group_queries)});
         }
       }
       begin = end;
@@ -225,7 +235,10 @@ class IndexSearch {
 
   void ScanBlock(int64_t begin, int64_t end, Found* found) const {
     const std::vector<Visit> visits = VisitsOf(begin, end);
-    const std::vector<Unit> units = UnitsOf(visits);
+    const bool lists = model_.lists() > 1;
+    const int64_t queries = end - begin;
+    const int64_t size = lists ? kGroupQueries : CeilDivide(queries, GroupsOf(queries));
+    const std::vector<Unit> units = UnitsOf(visits, static_cast<size_t>(size));
     std::vector<Scratch> scratch(static_cast<size_t>(pool_.threads()));
     const auto scan = [&](int64_t task, int worker) {
       const Unit& unit = units[static_cast<size_t>(task)];
@@ -233,7 +246,14 @@ class IndexSearch {
                scratch[static_cast<size_t>(worker)], found);
     };
     const auto count = static_cast<int64_t>(units.size());
-    if (model_.lists() > 1) return pool_.Run(count, scan);  // in their order
+    if (lists) return pool_.Run(count, scan);  // in their order
+    const int64_t groups = CeilDivide(queries, size);
+    if (groups >= pool_.threads()) {
+      const int64_t each = count / groups;
+      return pool_.Run(groups, [&](int64_t group, int worker) {
+        for (int64_t task = group * each; task < (group + 1) * each; ++task) scan(task, worker);
+      });
+    }
     // A scan asks for the codes that come next: they should be the same thread's.
     pool_.RunRanges(count, [&](int64_t from, int64_t to, int worker) {
       for (int64_t task = from; task < to; ++task) scan(task, worker);
