@@ -10,11 +10,18 @@ namespace {
 
 class RotatedCodec : public IndexCodec {
  public:
-  RotatedCodec(const std::string& name, int64_t dim, bool norms, uint64_t seed)
-      : IndexCodec(dim), code_(MakeVectorCode(name, dim, {.rotation = {.seed = seed}, .norms = norms})) {}
+  RotatedCodec(const std::string& name, int64_t dim, Beside beside, uint64_t seed)
+      : IndexCodec(dim),
+        axial_(beside == Beside::kAlongAxis),
+        code_(MakeVectorCode(
+            name, dim, {.rotation = {.seed = seed}, .norms = beside == Beside::kNorm, .bias = axial_})) {}
 
   int64_t bytes() const override { return code_->bytes(); }
   bool of_residuals() const override { return true; }
+  bool axial() const override { return axial_; }
+  void StoreAlong(const float* along, int64_t n, int64_t first, uint8_t* codes) const override {
+    code_->StoreBiases(along, n, "component along its list's centroid", first, codes);
+  }
   void Train(MatrixView<const float> x, const KMeansOptions&, ThreadPool& pool) override {
     code_->Train(x, pool);
   }
@@ -24,14 +31,19 @@ class RotatedCodec : public IndexCodec {
     code_->EncodeRows(x, first, codes);
   }
   void Decode(const uint8_t* codes, int64_t n, float* x) const override { code_->Decode(codes, n, x); }
+  float Along(const uint8_t* code) const override {
+    float along = 0;
+    if (axial_) code_->LoadBiases(code, 1, &along);
+    return along;
+  }
   int64_t projected_dim() const override { return code_->projected_dim(); }
   void Project(const float* q, float* projected) const override { code_->Project(q, projected); }
-  std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
-                                      ScoreKind kind) const override {
-    return code_->PrepareBatch(projected, constant, kind);
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const override {
+    return code_->PrepareBatch(queries, kind);
   }
 
  private:
+  bool axial_;
   std::unique_ptr<VectorCode> code_;
 };
 
@@ -49,9 +61,9 @@ void IndexCodec::Project(const float* q, float* projected) const {
   std::copy(q, q + dim_, projected);
 }
 
-std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, bool norms, uint64_t seed) {
+std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, Beside beside, uint64_t seed) {
   if (const auto* rotated = std::get_if<RotatedCode>(&spec))
-    return std::make_unique<RotatedCodec>(rotated->name, dim, norms, seed);
+    return std::make_unique<RotatedCodec>(rotated->name, dim, beside, seed);
   return MakeDecodedCodec(spec, dim);
 }
 

@@ -2,8 +2,10 @@
 // of queries. Two kinds:
 //
 //   rotated   quantize/vector_code.h. Codes are of residuals x - c, c the centroid of the vector's list, and
-//             distances estimates: ||q - c - (x - c)||^2 and <q, c> + <q, x - c> are estimated without bias
-//             where the code does so.
+//             distances estimates, unbiased where the code's are: ||q - c - (x - c)||^2. With the axis of a
+//             list, c / ||c|| = a, codes for products are of the part of x - c orthogonal to it, and the rest
+//             is kept as a number: <q, x> = <q, c> + <q, a> <x - c, a> + <q - <q, a> a, x - c - <x - c, a>
+//             a>. What is left to estimate is the product of the two orthogonal parts.
 //   decoded   all others (f32, f16, scalar, product and residual quantizers) keep x itself; a distance is
 //             that to the decoded vector. Vectors are decoded a few at a time for all queries of a batch.
 #pragma once
@@ -33,6 +35,10 @@ class IndexCodec {
   virtual int64_t bytes() const = 0;
   // Codes are of x - c; queries of squared distances are then q - c.
   virtual bool of_residuals() const { return false; }
+  // A number is kept beside each code: <x - c, a>. StoreAlong puts it there, after Encode.
+  virtual bool axial() const { return false; }
+  virtual void StoreAlong(const float*, int64_t, int64_t, uint8_t*) const {}
+  virtual float Along(const uint8_t*) const { return 0; }
 
   // Learns from x (n, d), residuals where codes are of residuals. kmeans: seed and progress of k-means, where
   // the codec runs it.
@@ -51,8 +57,7 @@ class IndexCodec {
   // As VectorCode's: linear, so that differences may be taken afterwards.
   virtual int64_t projected_dim() const { return dim_; }
   virtual void Project(const float* q, float* projected) const;
-  virtual std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
-                                              ScoreKind kind) const = 0;
+  virtual std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const = 0;
 
  protected:
   explicit IndexCodec(int64_t dim) : dim_(dim) {}
@@ -61,8 +66,12 @@ class IndexCodec {
   int64_t dim_;
 };
 
-// The codec for vectors of R^dim, before training. The seed is that of random rotations; codes for
-// distances store norms. Throws UsageError when the spec does not fit the dimension.
-std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, bool norms, uint64_t seed);
+// What rotated codes keep beside their scale: nothing, norms for squared distances, or what lies along the
+// axis of a list for products.
+enum class Beside : uint8_t { kNothing, kNorm, kAlongAxis };
+
+// The codec for vectors of R^dim, before training. The seed is that of random rotations. Throws UsageError
+// when the spec does not fit the dimension.
+std::unique_ptr<IndexCodec> MakeCodec(const CodecSpec& spec, int64_t dim, Beside beside, uint64_t seed);
 
 }  // namespace lowbit

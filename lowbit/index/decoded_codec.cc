@@ -17,11 +17,10 @@ namespace {
 
 class DecodedBatch : public IndexCodec::Batch {
  public:
-  DecodedBatch(const IndexCodec& codec, MatrixView<const float> queries, const float* constant,
-               ScoreKind kind)
-      : codec_(codec), kind_(kind), constant_(constant, constant + queries.rows) {
-    for (int64_t r = 0; r < queries.rows; ++r)
-      queries_.insert(queries_.end(), queries.Row(r), queries.Row(r) + queries.cols);
+  DecodedBatch(const IndexCodec& codec, const ProjectedQueries& queries, ScoreKind kind)
+      : codec_(codec), kind_(kind), constant_(queries.constant, queries.constant + queries.rows.rows) {
+    for (int64_t r = 0; r < queries.rows.rows; ++r)
+      queries_.insert(queries_.end(), queries.rows.Row(r), queries.rows.Row(r) + queries.rows.cols);
   }
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
@@ -228,9 +227,9 @@ class CodebookCodec : public DecodedCodec {
 
 }  // namespace
 
-std::unique_ptr<IndexCodec::Batch> DecodedCodec::PrepareBatch(MatrixView<const float> projected,
-                                                              const float* constant, ScoreKind kind) const {
-  return std::make_unique<DecodedBatch>(*this, projected, constant, kind);
+std::unique_ptr<IndexCodec::Batch> DecodedCodec::PrepareBatch(const ProjectedQueries& queries,
+                                                              ScoreKind kind) const {
+  return std::make_unique<DecodedBatch>(*this, queries, kind);
 }
 
 std::unique_ptr<IndexCodec> MakeDecodedCodec(const CodecSpec& spec, int64_t dim) {

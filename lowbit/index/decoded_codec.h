@@ -7,8 +7,7 @@ namespace lowbit {
 
 class DecodedCodec : public IndexCodec {
  public:
-  std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
-                                      ScoreKind kind) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const override;
 
  protected:
   using IndexCodec::IndexCodec;

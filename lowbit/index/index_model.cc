@@ -40,15 +40,6 @@ std::vector<float> MeanOf(MatrixView<const float> x) {
   return mean;
 }
 
-// residual = x - c of each row's list.
-void Subtract(MatrixView<const float> x, MatrixView<const float> centroids, const uint32_t* lists,
-              float* residual) {
-  for (int64_t i = 0; i < x.rows; ++i, residual += x.cols) {
-    const float* c = centroids.Row(lists[i]);
-    for (int64_t j = 0; j < x.cols; ++j) residual[j] = x(i, j) - c[j];
-  }
-}
-
 }  // namespace
 
 void Normalize(MatrixView<float> x, int64_t first, const char* what) {
@@ -83,20 +74,35 @@ PointBlock MetricSource::Read(int64_t first, int64_t rows, PointScratch& scratch
   return block;
 }
 
-IndexModel::IndexModel(IndexSpec spec, Metric metric, bool norms, int64_t dim, uint64_t seed)
-    : spec_(std::move(spec)),
-      metric_(metric),
-      norms_(norms),
-      dim_(dim),
-      seed_(seed),
-      codec_(MakeCodec(spec_.codec, dim, norms, seed)) {
-  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, metric == Metric::kL2, seed + 1);
+IndexModel::IndexModel(IndexSpec spec, Metric metric, bool axial, int64_t dim, uint64_t seed)
+    : spec_(std::move(spec)), metric_(metric), dim_(dim), seed_(seed) {
+  const Beside fine = metric == Metric::kL2 ? Beside::kNorm : Beside::kNothing;
+  codec_ = MakeCodec(spec_.codec, dim, axial ? Beside::kAlongAxis : fine, seed);
+  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, fine, seed + 1);
+}
+
+float IndexModel::InverseNorm(int64_t list) const {
+  const float half = half_norms_[static_cast<size_t>(list)];
+  return half > 0 ? 1 / std::sqrt(2 * half) : 0.0f;
+}
+
+void IndexModel::Subtract(MatrixView<const float> x, const uint32_t* lists, float* residual,
+                          float* along) const {
+  for (int64_t i = 0; i < x.rows; ++i, residual += x.cols) {
+    const float* c = centroids().Row(lists[i]);
+    for (int64_t j = 0; j < x.cols; ++j) residual[j] = x(i, j) - c[j];
+    if (!codec_->axial()) continue;
+    double product = 0;
+    for (int64_t j = 0; j < x.cols; ++j) product += double{residual[j]} * c[j];
+    const float inverse = InverseNorm(lists[i]);
+    along[i] = static_cast<float>(product) * inverse;
+    for (int64_t j = 0; j < x.cols; ++j) residual[j] -= along[i] * inverse * c[j];
+  }
 }
 
 IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSource& vectors,
                              const TrainingOptions& options, ThreadPool& pool) {
-  const bool norms = metric == Metric::kL2 || (metric == Metric::kCosine && options.cosine_norms);
-  IndexModel model(spec, metric, norms, vectors.dimension(), options.seed);
+  IndexModel model(spec, metric, metric != Metric::kL2 && options.axial, vectors.dimension(), options.seed);
   if (vectors.count() < 1) Fail("{}: there are no vectors to learn from", NameOf(spec));
   const int64_t limit = options.sample > 0 ? options.sample : std::max<int64_t>(65536, 256 * spec.lists);
   const PointSample sample(vectors, limit, options.seed);
@@ -135,8 +141,8 @@ IndexModel IndexModel::Train(const IndexSpec& spec, Metric metric, const PointSo
     codec.Train(points, kmeans, pool);
   };
   if (model.codec_->of_residuals()) {
-    std::vector<float> residual(static_cast<size_t>(x.rows * x.cols));
-    Subtract(x, model.centroids(), lists.data(), residual.data());
+    std::vector<float> residual(static_cast<size_t>(x.rows * x.cols)), along(lists.size());
+    model.Subtract(x, lists.data(), residual.data(), along.data());
     train(*model.codec_, spec.codec, {residual.data(), x.rows, x.cols});
   } else {
     train(*model.codec_, spec.codec, x);
@@ -154,8 +160,7 @@ IndexModel IndexModel::Load(const IndexFile& file) {
     if (table.centroids.extent.bytes != needed)
       Fail("{} bytes of centroids, {} lists of {} dimensions need {}", table.centroids.extent.bytes,
            spec.lists, table.dim, needed);
-    const bool norms = table.metric == Metric::kL2 || table.cosine_norms;
-    IndexModel model(spec, table.metric, norms, table.dim, table.seed);
+    IndexModel model(spec, table.metric, table.axial, table.dim, table.seed);
     model.centroids_ = ReadFloats(file, table.centroids, "centroids");
     model.half_norms_ = HalfSquaredNorms(model.centroids());
     model.codec_->SetParameters(ReadFloats(file, table.parameters, "parameters of the codec"));
@@ -178,7 +183,7 @@ IndexModel IndexModel::Load(const IndexFile& file) {
 void IndexModel::Store(IndexOutput& output, IndexTable& table) const {
   table.spec = NameOf(spec_);
   table.metric = metric_;
-  table.cosine_norms = metric_ == Metric::kCosine && norms_;
+  table.axial = codec_->axial();
   table.dim = static_cast<uint32_t>(dim_);
   table.seed = seed_;
   table.centroids = WriteFloats(output, centroids_);
@@ -202,9 +207,10 @@ void IndexModel::Encode(MatrixView<const float> x, int64_t first, const int64_t*
     const MatrixView<const float> part = x.Block(from, 0, count, dim_);
     uint8_t* codes = rows.codes.data() + to * bytes.codes;
     if (codec_->of_residuals()) {
-      std::vector<float> residual(static_cast<size_t>(count * dim_));
-      Subtract(part, centroids(), lists + from, residual.data());
+      std::vector<float> residual(static_cast<size_t>(count * dim_)), along(static_cast<size_t>(count));
+      Subtract(part, lists + from, residual.data(), along.data());
       codec_->Encode({residual.data(), count, dim_}, first + from, codes);
+      if (codec_->axial()) codec_->StoreAlong(along.data(), count, first + from, codes);
     } else {
       codec_->Encode(part, first + from, codes);
     }
@@ -221,8 +227,10 @@ void IndexModel::Decode(const Segment& segment, int64_t row, float* x) const {
   segment.CheckCodes(entry);
   codec_->Decode(segment.Codes(row), 1, x);
   if (!codec_->of_residuals()) return;
-  const float* c = centroids().Row(segment.ListAt(entry));
-  for (int64_t j = 0; j < dim_; ++j) x[j] += c[j];
+  const uint32_t list = segment.ListAt(entry);
+  const float* c = centroids().Row(list);
+  const float share = 1 + codec_->Along(segment.Codes(row)) * InverseNorm(list);
+  for (int64_t j = 0; j < dim_; ++j) x[j] += share * c[j];
 }
 
 }  // namespace lowbit

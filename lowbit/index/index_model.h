@@ -15,9 +15,9 @@ struct TrainingOptions {
   uint64_t seed = 1;
   // Vectors to learn from, evenly drawn; 0: 256 for each list, at least 65536.
   int64_t sample = 0;
-  // Whether rotated codes for the cosine keep norms, as those for distances do: 16 bits a vector (none where
-  // the scale gives the norm), for which products are estimated as nearly as distances.
-  bool cosine_norms = true;
+  // Whether rotated codes for products and cosines keep what lies along the axis of their list (codec.h): 16
+  // bits a vector, for which less has to be estimated. Files of earlier versions do not.
+  bool axial = true;
 };
 
 class IndexModel {
@@ -32,8 +32,6 @@ class IndexModel {
 
   const IndexSpec& spec() const { return spec_; }
   Metric metric() const { return metric_; }
-  // Whether rotated codes keep what distances need.
-  bool norms() const { return norms_; }
   int64_t dim() const { return dim_; }
   int64_t lists() const { return spec_.lists; }
   const IndexCodec& codec() const { return *codec_; }
@@ -42,6 +40,8 @@ class IndexModel {
   // (lists, d); with one list, the mean.
   MatrixView<const float> centroids() const { return {centroids_.data(), spec_.lists, dim_}; }
   const std::vector<float>& half_norms() const { return half_norms_; }
+  // 1 / ||c|| of a list's centroid; 0 for c = 0, which has no axis.
+  float InverseNorm(int64_t list) const;
 
   // Appends x (n, d), as the index holds it (unit vectors for the cosine), to `rows`; ids (n). `first` is the
   // first vector's number for messages.
@@ -51,11 +51,13 @@ class IndexModel {
   void Decode(const Segment& segment, int64_t row, float* x) const;
 
  private:
-  IndexModel(IndexSpec spec, Metric metric, bool norms, int64_t dim, uint64_t seed);
+  IndexModel(IndexSpec spec, Metric metric, bool axial, int64_t dim, uint64_t seed);
+  // What codes are of: x - c of each row's list in `residual` (n, d), less what lies along its axis where
+  // codes are axial, which goes to `along` (n).
+  void Subtract(MatrixView<const float> x, const uint32_t* lists, float* residual, float* along) const;
 
   IndexSpec spec_;
   Metric metric_;
-  bool norms_;
   int64_t dim_;
   uint64_t seed_;
   std::vector<float> centroids_, half_norms_;

@@ -68,8 +68,8 @@ constexpr uint64_t kSegmentBytes = 8 + 8 + 4 + 24 + 3 * 16, kCheckedBytes = 24;
 
 }  // namespace
 
-// Stored as a metric of its own, so that programs that do not know such codes refuse the file.
-constexpr uint32_t kCosineWithNorms = 3;
+// Axial codes are stored as metrics of their own, so that programs that do not know them refuse the file.
+constexpr uint32_t kAxialProduct = 4, kAxialCosine = 5;
 
 uint64_t IndexTable::rows() const {
   uint64_t rows = 0;
@@ -80,7 +80,9 @@ uint64_t IndexTable::rows() const {
 std::string Serialize(const IndexTable& table) {
   Writer w;
   w.PutText(table.spec);
-  w.Put(table.cosine_norms ? kCosineWithNorms : static_cast<uint32_t>(table.metric));
+  w.Put(!table.axial                      ? static_cast<uint32_t>(table.metric)
+        : table.metric == Metric::kCosine ? kAxialCosine
+                                          : kAxialProduct);
   w.Put(table.dim);
   w.Put(table.seed);
   w.Put(table.shard);
@@ -110,9 +112,12 @@ IndexTable ParseIndexTable(std::span<const std::byte> bytes, uint64_t file_bytes
   IndexTable table;
   table.spec = r.GetText();
   const auto metric = r.Get<uint32_t>();
-  if (metric > kCosineWithNorms) Fail("{}: metric {} is not known", name, metric);
-  table.cosine_norms = metric == kCosineWithNorms;
-  table.metric = table.cosine_norms ? Metric::kCosine : static_cast<Metric>(metric);
+  table.axial = metric == kAxialProduct || metric == kAxialCosine;
+  if (metric > static_cast<uint32_t>(Metric::kCosine) && !table.axial)
+    Fail("{}: metric {} is not known", name, metric);
+  table.metric = metric == kAxialProduct  ? Metric::kInnerProduct
+                 : metric == kAxialCosine ? Metric::kCosine
+                                          : static_cast<Metric>(metric);
   table.dim = r.Get<uint32_t>();
   if (table.dim < 1 || table.dim > 1 << 20)
     Fail("{}: vectors of {} dimensions; 1 to {} are possible", name, table.dim, 1 << 20);

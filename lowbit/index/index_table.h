@@ -44,7 +44,7 @@ static_assert(sizeof(ListEntry) == 32);
 struct IndexTable {
   std::string spec;
   Metric metric = Metric::kL2;
-  bool cosine_norms = false;  // only of kCosine: rotated codes keep norms
+  bool axial = false;  // of products and cosines: what lies along a list's axis is beside rotated codes
   uint32_t dim = 0;
   uint64_t seed = 0;
   // Which part of a larger index this file is: part `shard` of `shards`. One file: 0 of 1.

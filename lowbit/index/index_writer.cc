@@ -216,11 +216,10 @@ void IndexWriter::Merge(const VectorIndex& other) {
   if (own.spec != theirs.spec || own.metric != theirs.metric || own.dim != theirs.dim)
     Fail("{} is {}, {}, {} dimensions; {} is {}, {}, {}: only equal ones can be merged", path_.string(),
          own.spec, NameOf(own.metric), own.dim, name, theirs.spec, NameOf(theirs.metric), theirs.dim);
-  if (own.cosine_norms != theirs.cosine_norms)
-    Fail(
-        "{} keeps {}norms beside its codes, {} {}: build one of them with the other's codes (index build "
-        "--like)",
-        path_.string(), own.cosine_norms ? "" : "no ", name, theirs.cosine_norms ? "does" : "does not");
+  if (own.axial != theirs.axial)
+    Fail("{} keeps {} beside its codes, {} {}: build one of them with the other's codes (index build --like)",
+         path_.string(), own.axial ? "components along its centroids" : "no components along its centroids",
+         name, theirs.axial ? "does" : "does not");
   const auto same = [](const CheckedExtent& a, const CheckedExtent& b) {
     return a.extent.bytes == b.extent.bytes && a.checksum == b.checksum;
   };

@@ -92,12 +92,10 @@ class IndexSearch {
     for (int64_t begin = 0; begin < count_; begin += kBlockQueries) {
       const int64_t end = std::min(count_, begin + kBlockQueries);
       std::vector<Found> found(static_cast<size_t>(end - begin));
-      for (Found& one : found) one.Start(k, limit / scale());
+      for (Found& one : found) one.Start(k, limit);
       ScanBlock(begin, end, found.data());
       pool_.Run(end - begin, [&](int64_t q, int) {
-        auto& result = results[static_cast<size_t>(begin + q)];
-        result = std::move(found[static_cast<size_t>(q)]).Sorted();
-        for (Candidate& candidate : result) candidate.distance *= scale();
+        results[static_cast<size_t>(begin + q)] = std::move(found[static_cast<size_t>(q)]).Sorted();
       });
     }
     return results;
@@ -126,7 +124,7 @@ class IndexSearch {
       std::vector<float> projected(static_cast<size_t>(fine.projected_dim())), scores(candidates.size());
       fine.Project(own_.Row(q), projected.data());
       const float constant = 0;
-      const auto batch = fine.PrepareBatch({projected.data(), 1, fine.projected_dim()}, &constant, kind());
+      const auto batch = fine.PrepareBatch({{projected.data(), 1, fine.projected_dim()}, &constant}, kind());
       batch->Scores(codes.data(), static_cast<int64_t>(candidates.size()), scores.data());
       TopK best(k, limit);
       for (size_t i = 0; i < candidates.size(); ++i)
@@ -139,17 +137,15 @@ class IndexSearch {
   ScoreKind kind() const {
     return index_.metric() == Metric::kL2 ? ScoreKind::kSquaredDistance : ScoreKind::kNegativeProduct;
   }
-  // Codes of unit vectors that keep norms: -<q, x> = (||q - x||^2 - 2) / 2, and of a distance only <q - c, x
-  // - c> has to be estimated. Halves are taken at the end, which changes no order.
-  bool halves() const {
-    return model_.codec().of_residuals() && index_.metric() == Metric::kCosine && model_.norms();
+  // Whether codes are of x - c and of products, so that <q, c> is missing from their scores.
+  bool lacks_centroid() const {
+    return model_.codec().of_residuals() && kind() == ScoreKind::kNegativeProduct;
   }
-  float scale() const { return halves() ? 0.5f : 1.0f; }
-  ScoreKind code_kind() const { return halves() ? ScoreKind::kSquaredDistance : kind(); }
-  // Whether a query is scored as q - c, which differs from list to list.
-  bool shifts() const { return model_.codec().of_residuals() && code_kind() == ScoreKind::kSquaredDistance; }
-  // Whether <q, c> is missing from the score of a code.
-  bool lacks_centroid() const { return model_.codec().of_residuals() && !shifts(); }
+  // Whether a query is less by a share of its list's centroid c: by c for distances, for products of axial
+  // codes by <q, a> a, a = c / ||c||.
+  bool shifts() const {
+    return model_.codec().axial() || (model_.codec().of_residuals() && !lacks_centroid());
+  }
 
   void Project() {
     width_ = model_.codec().projected_dim();
@@ -262,13 +258,14 @@ class IndexSearch {
 
   // Of a worker.
   struct Scratch {
-    Buffer<float> projected, constant, limits, scores;
+    Buffer<float> projected, constant, weight, limits, scores;
     Buffer<int32_t> passed;
     Buffer<int64_t> hits;
 
     void Reserve(size_t queries, size_t width) {
       projected.Reserve(queries * width);
       constant.Reserve(queries);
+      weight.Reserve(queries);
       limits.Reserve(queries);
       hits.Reserve(queries);
       // Room for all, of which little is touched.
@@ -277,6 +274,13 @@ class IndexSearch {
     }
   };
 
+  float CentroidProduct(int64_t query, uint32_t list) const {
+    double product = 0;
+    const float *x = own_.Row(query), *c = model_.centroids().Row(list);
+    for (int64_t j = 0; j < own_.cols; ++j) product += double{x[j]} * c[j];
+    return static_cast<float>(product);
+  }
+
   // Scores the rows of a unit against its group of queries.
   void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, Scratch& scratch,
                 Found* found) const {
@@ -284,25 +288,25 @@ class IndexSearch {
     const uint32_t list = unit.list;
     scratch.Reserve(group.size(), static_cast<size_t>(width_));
     float *projected = scratch.projected.data(), *constant = scratch.constant.data(),
-          *limits = scratch.limits.data(), *scores = scratch.scores.data();
-    std::fill(constant, constant + count, halves() ? -2.0f : 0.0f);
+          *weight = scratch.weight.data(), *limits = scratch.limits.data(), *scores = scratch.scores.data();
+    const bool axial = model_.codec().axial();
+    const float inverse = axial ? model_.InverseNorm(list) : 0.0f;
     for (size_t r = 0; r < group.size(); ++r) {
       const int64_t q = begin + group[r].query;
       const float* from = projected_.data() + q * width_;
       float* to = projected + static_cast<int64_t>(r) * width_;
+      const float product = lacks_centroid() ? CentroidProduct(q, list) : 0.0f;
+      constant[r] = -product;
+      weight[r] = product * inverse;
       if (shift_ != nullptr) {
-        const float* c = shift_ + int64_t{list} * width_;
-        for (int64_t j = 0; j < width_; ++j) to[j] = from[j] - c[j];
+        const float *c = shift_ + int64_t{list} * width_, share = axial ? weight[r] * inverse : 1.0f;
+        for (int64_t j = 0; j < width_; ++j) to[j] = from[j] - share * c[j];
       } else {
         std::copy(from, from + width_, to);
       }
-      if (!lacks_centroid()) continue;
-      double product = 0;
-      const float *x = own_.Row(q), *c = model_.centroids().Row(list);
-      for (int64_t j = 0; j < own_.cols; ++j) product += double{x[j]} * c[j];
-      constant[r] = static_cast<float>(-product);
     }
-    const auto batch = model_.codec().PrepareBatch({projected, count, width_}, constant, code_kind());
+    const auto batch =
+        model_.codec().PrepareBatch({{projected, count, width_}, constant, axial ? weight : nullptr}, kind());
     int32_t* passed = scratch.passed.data();
     int64_t* hits = scratch.hits.data();
     const PassedRows to{count, limits, hits, passed, scores};

@@ -59,10 +59,10 @@ void Transpose(const uint8_t* levels, int64_t panels, int64_t width, uint8_t* to
 
 // What a tile's scores are made from.
 struct TileScores {
-  const float *factor, *middle, *constant;  // of the first query
-  const float *scale, *bias;                // of the first code, padded to whole panels
-  int64_t query, row;                       // the first ones
-  int64_t left;                             // codes
+  const float *factor, *middle, *weight, *constant;  // of the first query
+  const float *scale, *bias;                         // of the first code, padded to whole panels
+  int64_t query, row;                                // the first ones
+  int64_t left;                                      // codes
 };
 
 // Where scores go: all of them,
@@ -132,7 +132,8 @@ HWY_INLINE void TakeScores(const TileScores& t, int r, Total&& total, const Sink
   Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
     const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
     const Floats value = Sub(ToFloats(total(p)), SetFloats(t.middle[r]));
-    score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, Add(bias, SetFloats(t.constant[r])));
+    const Floats offset = MulAdd(SetFloats(t.weight[r]), bias, SetFloats(t.constant[r]));
+    score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, offset);
   });
   sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
 }
@@ -214,6 +215,7 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
       const auto of = [&](int64_t r) {
         return TileScores{queries.factor + r,
                           queries.middle + r,
+                          queries.weight + r,
                           queries.constant + r,
                           own_scale + i,
                           own_bias + i,
@@ -281,22 +283,22 @@ void SelectMany(ByteProducts, const CodeAlphabet&, const ByteQueries&, int64_t, 
 #endif  // LOWBIT_VECTOR_TARGET
 
 // One query's sums to scores.
-void Finish(const int32_t* sums, int64_t n, float factor, float middle, float constant, const float* scale,
-            const float* bias, float* scores) {
+void Finish(const int32_t* sums, int64_t n, float factor, float middle, float weight, float constant,
+            const float* scale, const float* bias, float* scores) {
   const DF d;
   const DI di;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto f = hn::Set(d, factor), m = hn::Set(d, middle), c = hn::Set(d, constant);
+  const auto f = hn::Set(d, factor), m = hn::Set(d, middle), w = hn::Set(d, weight), c = hn::Set(d, constant);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const auto sum = hn::Sub(hn::ConvertTo(d, hn::LoadU(di, sums + i)), m);
-    const auto offset = hn::Add(hn::LoadU(d, bias + i), c);
+    const auto offset = hn::MulAdd(w, hn::LoadU(d, bias + i), c);
     hn::StoreU(hn::MulAdd(hn::Mul(f, hn::LoadU(d, scale + i)), sum, offset), d, scores + i);
   }
   const hn::CappedTag<float, 1> one;
   for (; i < n; ++i) {
     const auto sum = hn::Set(one, static_cast<float>(sums[i]) - middle);
-    const auto offset = hn::Set(one, bias[i] + constant);
+    const auto offset = hn::MulAdd(hn::Set(one, weight), hn::Set(one, bias[i]), hn::Set(one, constant));
     hn::Store(hn::MulAdd(hn::Set(one, factor * scale[i]), sum, offset), one, scores + i);
   }
 }
@@ -334,7 +336,7 @@ void Factors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, b
   }
 }
 
-void TwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
+void TwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared, float* first,
                 float* second) {
   HWY_ALIGN uint16_t halves[2][kFactorRun];
   for (int64_t begin = 0; begin < n; begin += kFactorRun) {
@@ -346,7 +348,7 @@ void TwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier
       halves[1][i] = static_cast<uint16_t>(both >> 16);
     }
     ConvertFactors(halves[0], count, multiplier, false, first + begin);
-    ConvertFactors(halves[1], count, 1, true, second + begin);
+    ConvertFactors(halves[1], count, 1, squared, second + begin);
   }
 }
 
@@ -420,8 +422,8 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
   ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
   for (int64_t r = 0; r < queries.count; ++r) {
     LOWBIT_KERNEL(Finish)
-    (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.constant[r], scale, bias,
-     scores + r * n);
+    (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.weight[r], queries.constant[r],
+     scale, bias, scores + r * n);
   }
 }
 
@@ -441,9 +443,9 @@ void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplie
   LOWBIT_KERNEL(Factors)(from, stride, n, multiplier, squared, factors);
 }
 
-void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
-                    float* second) {
-  LOWBIT_KERNEL(TwoFactors)(from, stride, n, multiplier, first, second);
+void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
+                    float* first, float* second) {
+  LOWBIT_KERNEL(TwoFactors)(from, stride, n, multiplier, squared, first, second);
 }
 
 float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum) {

@@ -1,6 +1,6 @@
 // Scores of packed codes (code_scan.h) against a batch of queries: the exact integer sums, and from them
 //
-//   score[r n + i] = factor_r scale_i (sum_ri - middle_r) + bias_i + constant_r,
+//   score[r n + i] = factor_r scale_i (sum_ri - middle_r) + weight_r bias_i + constant_r,
 //
 // which is a squared distance or a negative inner product for the right factors (quantize/grid_code.h). Each
 // code is decoded once for all queries. A score does not depend on the batch it is computed in. Where only
@@ -17,8 +17,8 @@ namespace lowbit {
 
 struct ByteQueries {
   int64_t count;
-  const int8_t* bytes;                      // (count, 32 blocks), in [-127, 127]
-  const float *factor, *middle, *constant;  // (count)
+  const int8_t* bytes;                               // (count, 32 blocks), in [-127, 127]
+  const float *factor, *middle, *weight, *constant;  // (count)
 };
 
 // scale and bias (n), scores (count, n).
@@ -39,9 +39,9 @@ float RoundToBytes(const float* q, int64_t n, int8_t* bytes, int32_t* sum);
 void LoadFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
                  float* factors);
 
-// Of two f16 side by side: first[i] = multiplier * the one at from + i stride, second[i] = the square of the
-// one after it.
-void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, float* first,
-                    float* second);
+// Of two f16 side by side: first[i] = multiplier * the one at from + i stride, second[i] = the one after it,
+// or the square of that.
+void LoadTwoFactors(const uint8_t* from, int64_t stride, int64_t n, float multiplier, bool squared,
+                    float* first, float* second);
 
 }  // namespace lowbit

@@ -31,7 +31,7 @@ class CenteredQuery : public VectorCode::Query {
 }  // namespace
 
 CenteredCode::CenteredCode(std::unique_ptr<VectorCode> code)
-    : VectorCode(code->name(), code->dim()),
+    : VectorCode(code->name(), code->dim(), /*biased=*/false),
       code_(std::move(code)),
       center_(static_cast<size_t>(code_->dim())) {}
 

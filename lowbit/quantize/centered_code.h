@@ -10,7 +10,6 @@ class CenteredCode : public VectorCode {
  public:
   explicit CenteredCode(std::unique_ptr<VectorCode> code);
 
-  int64_t bytes() const override { return code_->bytes(); }
   void Train(MatrixView<const float> x, ThreadPool& pool) override;
   // The centre (d), then the inner code's parameters.
   std::vector<float> Parameters() const override;
@@ -22,6 +21,7 @@ class CenteredCode : public VectorCode {
   float Norm(const uint8_t* code) const override { return code_->Norm(code); }
 
  private:
+  int64_t own_bytes() const override { return code_->bytes(); }
   std::unique_ptr<VectorCode> code_;
   std::vector<float> center_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
 #include "lowbit/base/buffer.h"
@@ -41,16 +42,22 @@ class GridQuery : public VectorCode::Query {
   ByteQuery bytes_;
 };
 
-// -<q, x^> = -s <Pi q, v>, and ||q - x||^2 = ||q||^2 + ||x||^2 - 2 s <Pi q, v>, with s = scale / sqrt(d).
+// -<q, x^> = -s <Pi q, v>, less weight times bias, and ||q - x||^2 = ||q||^2 + ||x||^2 - 2 s <Pi q, v>, with
+// s = scale / sqrt(d).
 class GridBatch : public VectorCode::Batch {
  public:
-  GridBatch(const GridCode& code, MatrixView<const float> projected, const float* constant, ScoreKind kind)
+  GridBatch(const GridCode& code, const ProjectedQueries& queries, ScoreKind kind)
       : code_(code),
         kind_(kind),
-        bytes_(static_cast<size_t>(projected.rows * projected.cols)),
-        factor_(static_cast<size_t>(projected.rows)),
+        biased_(queries.weight != nullptr),
+        bytes_(static_cast<size_t>(queries.rows.rows * queries.rows.cols)),
+        factor_(static_cast<size_t>(queries.rows.rows)),
         middle_(factor_.size()),
-        constant_(constant, constant + projected.rows) {
+        weight_(factor_.size(), kind == ScoreKind::kSquaredDistance ? 1.0f : 0.0f),
+        constant_(queries.constant, queries.constant + queries.rows.rows) {
+    const MatrixView<const float> projected = queries.rows;
+    if (kind == ScoreKind::kNegativeProduct && biased_)
+      std::transform(queries.weight, queries.weight + projected.rows, weight_.begin(), std::negate<>());
     const auto product = static_cast<float>(kind == ScoreKind::kSquaredDistance ? -2 : -1);
     for (int64_t r = 0; r < projected.rows; ++r) {
       const auto at = static_cast<size_t>(r);
@@ -83,40 +90,33 @@ class GridBatch : public VectorCode::Batch {
     thread_local Buffer<float> memory;
     memory.Reserve(static_cast<size_t>(2 * n));
     const Factors of{memory.data(), memory.data() + n};
-    if (kind_ == ScoreKind::kNegativeProduct) {
+    if (kind_ == ScoreKind::kSquaredDistance) {
+      code_.ScalesAndSquaredNorms(codes, n, of.scale, of.bias);
+    } else if (biased_) {
+      code_.ScalesAndBiases(codes, n, of.scale, of.bias);
+    } else {
       code_.Scales(codes, n, of.scale);
       std::fill(of.bias, of.bias + n, 0.0f);
-    } else {
-      code_.ScalesAndSquaredNorms(codes, n, of.scale, of.bias);
     }
     return of;
   }
   ByteQueries queries() const {
-    return {static_cast<int64_t>(factor_.size()), bytes_.data(), factor_.data(), middle_.data(),
+    return {static_cast<int64_t>(factor_.size()),
+            bytes_.data(),
+            factor_.data(),
+            middle_.data(),
+            weight_.data(),
             constant_.data()};
   }
 
   const GridCode& code_;
   ScoreKind kind_;
+  bool biased_;
   std::vector<int8_t> bytes_;
-  std::vector<float> factor_, middle_, constant_;
+  std::vector<float> factor_, middle_, weight_, constant_;
 };
 
 }  // namespace
-
-void StoreFactor(double value, const char* what, int64_t row, uint8_t* at) {
-  const uint16_t half = FloatToF16(static_cast<float>(value));
-  if (!(std::abs(F16ToFloat(half)) <= kLargestFactor)) {
-    Fail("row {}: its {} {} is beyond 65504, the largest f16; scale the vectors down", row, what, value);
-  }
-  std::memcpy(at, &half, sizeof half);
-}
-
-float LoadFactor(const uint8_t* at) {
-  uint16_t half;
-  std::memcpy(&half, at, sizeof half);
-  return F16ToFloat(half);
-}
 
 float CheckedNorm(const float* x, int64_t n, int64_t row) {
   return CheckedNorm(SumOfSquares(x, n), x, n, row);
@@ -242,7 +242,7 @@ void DecodeGrid(const Grid& grid, const uint8_t* packed, int64_t blocks, float* 
 
 GridCode::GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, Scaling scaling,
                    const VectorCodeOptions& options)
-    : VectorCode(std::move(name), dim),
+    : VectorCode(std::move(name), dim, options.bias),
       grid_(std::move(grid)),
       rounding_(rounding),
       scaling_(scaling),
@@ -252,8 +252,8 @@ GridCode::GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, 
       to_scale_(1 / root_),
       rotation_(blocks_ * kCodeBlock, options.rotation) {}
 
-int64_t GridCode::bytes() const {
-  return CodeBytes(grid_.alphabet.bits, blocks_) + kFactorBytes * (stores_norm() ? 2 : 1);
+int64_t GridCode::own_bytes() const {
+  return scale_at() + kFactorBytes * (stores_norm() ? 2 : 1);
 }
 
 void GridCode::Project(const float* q, float* projected) const {
@@ -268,33 +268,42 @@ std::vector<float> GridCode::Rotated(const float* q) const {
   return rotated;
 }
 
-std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(MatrixView<const float> projected,
-                                                          const float* constant, ScoreKind kind) const {
-  return std::make_unique<GridBatch>(*this, projected, constant, kind);
+std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(const ProjectedQueries& queries,
+                                                          ScoreKind kind) const {
+  return std::make_unique<GridBatch>(*this, queries, kind);
 }
 
 float GridCode::Scale(const uint8_t* code) const {
-  return LoadFactor(code + CodeBytes(grid_.alphabet.bits, blocks_)) * to_scale_;
+  return LoadFactor(code + scale_at()) * to_scale_;
 }
 
 void GridCode::Scales(const uint8_t* codes, int64_t n, float* scales) const {
-  LoadFactors(codes + CodeBytes(grid_.alphabet.bits, blocks_), bytes(), n, to_scale_, false, scales);
+  LoadFactors(codes + scale_at(), bytes(), n, to_scale_, false, scales);
 }
 
 void GridCode::LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const {
   if (scaling_ == Scaling::kUnbiased && !norms_)
     Fail("{}: made without norms, so it gives inner products and no distances", name());
   const float multiplier = scaling_ == Scaling::kDebiased ? static_cast<float>(1 - grid_.distortion) : 1.0f;
-  const int64_t at = CodeBytes(grid_.alphabet.bits, blocks_) + (stores_norm() ? kFactorBytes : 0);
+  const int64_t at = scale_at() + (stores_norm() ? kFactorBytes : 0);
   LoadFactors(codes + at, bytes(), n, multiplier, squared, norms);
 }
 
 void GridCode::ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const {
   if (stores_norm()) {
-    LoadTwoFactors(codes + CodeBytes(grid_.alphabet.bits, blocks_), bytes(), n, to_scale_, scales, squares);
+    LoadTwoFactors(codes + scale_at(), bytes(), n, to_scale_, true, scales, squares);
   } else {
     Scales(codes, n, scales);
-    SquaredNorms(codes, n, squares);
+    LoadNorms(codes, n, true, squares);
+  }
+}
+
+void GridCode::ScalesAndBiases(const uint8_t* codes, int64_t n, float* scales, float* biases) const {
+  if (stores_norm()) {
+    Scales(codes, n, scales);
+    LoadBiases(codes, n, biases);
+  } else {  // they are side by side
+    LoadTwoFactors(codes + scale_at(), bytes(), n, to_scale_, false, scales, biases);
   }
 }
 
@@ -307,7 +316,7 @@ float GridCode::Norm(const uint8_t* code) const {
 void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
   if (rounding_ == Rounding::kNearest && rotation_.options().kind != RotationKind::kHaar)
     return RankInOnePass(x, first, codes);
-  const int64_t width = blocks_ * kCodeBlock, packed = CodeBytes(grid_.alphabet.bits, blocks_);
+  const int64_t width = blocks_ * kCodeBlock;
   const int64_t stride = bytes();
   // The trellis search works on several vectors at a time.
   constexpr int64_t kRows = 8;
@@ -354,7 +363,7 @@ void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* cod
         DecodeGrid(grid_, out, blocks_, v);
         for (int64_t j = 0; j < width; ++j) square += double{row[j]} * row[j], dot += double{row[j]} * v[j];
       }
-      StoreFactors(norm[r], square, dot, first + begin + r, out + packed);
+      StoreFactors(norm[r], square, dot, first + begin + r, out + scale_at());
     }
   }
 }
@@ -380,8 +389,7 @@ void GridCode::RankInOnePass(MatrixView<const float> x, int64_t first, uint8_t* 
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = begin + i;
       const float norm = CheckedNorm(sums[i].square, x.Row(row), dim(), first + row);
-      StoreFactors(norm, sums[i].rotated_square, sums[i].product, first + row,
-                   out + i * stride + CodeBytes(bits, blocks_));
+      StoreFactors(norm, sums[i].rotated_square, sums[i].product, first + row, out + i * stride + scale_at());
     }
   }
 }

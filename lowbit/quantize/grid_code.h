@@ -61,7 +61,6 @@ class GridCode : public VectorCode {
   GridCode(std::string name, int64_t dim, Grid grid, Rounding rounding, Scaling scaling,
            const VectorCodeOptions& options);
 
-  int64_t bytes() const override;
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
   std::unique_ptr<Query> Prepare(const float* query) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
@@ -69,29 +68,29 @@ class GridCode : public VectorCode {
   // Pi q.
   int64_t projected_dim() const override { return blocks_ * kCodeBlock; }
   void Project(const float* q, float* projected) const override;
-  std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
-                                      ScoreKind kind) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const override;
 
   const Grid& grid() const { return grid_; }
   int64_t blocks() const { return blocks_; }
   // s of a code, for values of ByteQuery::Products, and of n codes.
   float Scale(const uint8_t* code) const;
   void Scales(const uint8_t* codes, int64_t n, float* scales) const;
-  // The squares of Norm of n codes.
-  void SquaredNorms(const uint8_t* codes, int64_t n, float* squares) const {
-    LoadNorms(codes, n, true, squares);
-  }
-  // Both of n codes.
+  // The same and the squares of Norm.
   void ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const;
+  // The same and the biases.
+  void ScalesAndBiases(const uint8_t* codes, int64_t n, float* scales, float* biases) const;
   // Pi q (32 blocks).
   std::vector<float> Rotated(const float* q) const;
 
  private:
+  int64_t own_bytes() const override;
   // EncodeRows for rounding by thresholds.
   void RankInOnePass(MatrixView<const float> x, int64_t first, uint8_t* codes) const;
   // Of a vector of norm ||x||, ||y||^2 and <y, v>, the last two only for kUnbiased.
   void StoreFactors(float norm, double square, double product, int64_t row, uint8_t* factors) const;
   bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
+  // Where the scale is in a code.
+  int64_t scale_at() const { return CodeBytes(grid_.alphabet.bits, blocks_); }
   void LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const;
 
   Grid grid_;
@@ -103,10 +102,6 @@ class GridCode : public VectorCode {
   Rotation rotation_;
 };
 
-// Factors of a code.
-inline constexpr int64_t kFactorBytes = 2;
-void StoreFactor(double value, const char* what, int64_t row, uint8_t* at);
-float LoadFactor(const uint8_t* at);
 // ||x||, after a check that it is a number that f16 holds.
 float CheckedNorm(const float* x, int64_t n, int64_t row);
 // The same where `square` is ||x||^2 already.

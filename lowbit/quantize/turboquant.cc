@@ -16,8 +16,10 @@ constexpr double kHalfPi = 1.57079632679489661923;
 // A part of a vector rotates and sketches with a seed of its own.
 constexpr uint64_t kResidualSeed = 0x9e3779b97f4a7c15u, kFineSeed = 0xc2b2ae3d27d4eb4fu;
 
-VectorCodeOptions Reseeded(VectorCodeOptions options, uint64_t salt) {
+// Options of a part: the whole keeps the bias.
+VectorCodeOptions OfPart(VectorCodeOptions options, uint64_t salt = 0) {
   options.rotation.seed ^= salt;
+  options.bias = false;
   return options;
 }
 
@@ -84,7 +86,7 @@ class SplitQuery : public VectorCode::Query {
 
   void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
     const int64_t stride = split_.bytes(), fine_bytes = split_.fine().bytes();
-    const int64_t coarse_bytes = stride - fine_bytes;
+    const int64_t coarse_bytes = split_.coarse().bytes();
     std::vector<uint8_t> fine(static_cast<size_t>(n * fine_bytes)),
         coarse(static_cast<size_t>(n * coarse_bytes));
     for (int64_t i = 0; i < n; ++i) {
@@ -171,7 +173,7 @@ void SignSketch::Decode(const uint8_t* packed, float* x) const {
 }
 
 SketchCode::SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options)
-    : VectorCode("qjl", dim), sketch_(dim, rows, options.rotation.seed) {}
+    : VectorCode("qjl", dim, options.bias), sketch_(dim, rows, options.rotation.seed) {}
 
 void SketchCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
   for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
@@ -192,15 +194,16 @@ std::unique_ptr<VectorCode::Query> SketchCode::Prepare(const float* query) const
 }
 
 ProdCode::ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options)
-    : VectorCode(std::move(name), dim), sketch_(dim, dim, options.rotation.seed ^ kResidualSeed) {
+    : VectorCode(std::move(name), dim, options.bias),
+      sketch_(dim, dim, options.rotation.seed ^ kResidualSeed) {
   if (bits == 1) return;
   const int64_t width = (dim + kCodeBlock - 1) / kCodeBlock * kCodeBlock;
   mse_ = std::make_unique<GridCode>(this->name(), dim, LloydMaxGrid(width, bits - 1), Rounding::kNearest,
-                                    Scaling::kNorm, options);
+                                    Scaling::kNorm, OfPart(options));
 }
 
 // Codes, norm (with more than one bit; with one, gamma is the norm), signs, gamma.
-int64_t ProdCode::bytes() const {
+int64_t ProdCode::own_bytes() const {
   return mse_bytes() + sketch_.bytes() + kFactorBytes;
 }
 
@@ -240,10 +243,10 @@ std::unique_ptr<VectorCode::Query> ProdCode::Prepare(const float* query) const {
 
 OutlierSplitCode::OutlierSplitCode(std::string name, int64_t dim, int bits, Estimator estimator,
                                    const VectorCodeOptions& options)
-    : VectorCode(std::move(name), dim) {
+    : VectorCode(std::move(name), dim, options.bias) {
   if (dim < 4) Fail("{}: an outlier split of {} dimensions; at least 4 are needed", this->name(), dim);
-  fine_ = MakeTurboQuant(this->name(), dim / 4, bits + 1, estimator, Reseeded(options, kFineSeed));
-  coarse_ = MakeTurboQuant(this->name(), dim - dim / 4, bits, estimator, options);
+  fine_ = MakeTurboQuant(this->name(), dim / 4, bits + 1, estimator, OfPart(options, kFineSeed));
+  coarse_ = MakeTurboQuant(this->name(), dim - dim / 4, bits, estimator, OfPart(options));
 }
 
 void OutlierSplitCode::Train(MatrixView<const float> x, ThreadPool& pool) {

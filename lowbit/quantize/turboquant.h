@@ -46,7 +46,6 @@ class SignSketch {
 class SketchCode : public VectorCode {
  public:
   SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options);
-  int64_t bytes() const override { return sketch_.bytes() + kFactorBytes; }
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
   std::unique_ptr<Query> Prepare(const float* query) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
@@ -55,6 +54,7 @@ class SketchCode : public VectorCode {
   const SignSketch& sketch() const { return sketch_; }
 
  private:
+  int64_t own_bytes() const override { return sketch_.bytes() + kFactorBytes; }
   SignSketch sketch_;
 };
 
@@ -62,7 +62,6 @@ class SketchCode : public VectorCode {
 class ProdCode : public VectorCode {
  public:
   ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options);
-  int64_t bytes() const override;
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
   std::unique_ptr<Query> Prepare(const float* query) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
@@ -72,6 +71,7 @@ class ProdCode : public VectorCode {
   const SignSketch& sketch() const { return sketch_; }
 
  private:
+  int64_t own_bytes() const override;
   int64_t mse_bytes() const { return mse_ ? mse_->bytes() : 0; }
   std::unique_ptr<GridCode> mse_;
   SignSketch sketch_;
@@ -83,7 +83,6 @@ class OutlierSplitCode : public VectorCode {
  public:
   OutlierSplitCode(std::string name, int64_t dim, int bits, Estimator estimator,
                    const VectorCodeOptions& options);
-  int64_t bytes() const override { return fine_->bytes() + coarse_->bytes(); }
   void Train(MatrixView<const float> x, ThreadPool& pool) override;
   // The numbers of the fine dimensions, ascending.
   std::vector<float> Parameters() const override;
@@ -94,8 +93,10 @@ class OutlierSplitCode : public VectorCode {
   float Norm(const uint8_t* code) const override;
 
   const VectorCode& fine() const { return *fine_; }
+  const VectorCode& coarse() const { return *coarse_; }
 
  private:
+  int64_t own_bytes() const override { return fine_->bytes() + coarse_->bytes(); }
   // Throws before training.
   void RequireDims() const;
   // (fine, coarse) parts of a vector, each with kSplitSlack entries more. Throws before training.

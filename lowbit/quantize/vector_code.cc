@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "lowbit/base/error.h"
-#include "lowbit/kernel/code_scan.h"
+#include "lowbit/base/float16.h"
+#include "lowbit/kernel/code_scores.h"
 #include "lowbit/quantize/centered_code.h"
 #include "lowbit/quantize/grid_code.h"
 #include "lowbit/quantize/trellis_codebook.h"
@@ -69,12 +71,15 @@ std::unique_ptr<VectorCode> MakeUncentered(std::string_view name, int64_t dim,
 // Query by query: codes whose queries have nothing to share.
 class SingleQueries : public VectorCode::Batch {
  public:
-  SingleQueries(const VectorCode& code, MatrixView<const float> queries, const float* constant,
-                ScoreKind kind)
-      : constant_(constant, constant + queries.rows), kind_(kind) {
-    for (int64_t r = 0; r < queries.rows; ++r) queries_.push_back(code.Prepare(queries.Row(r)));
+  SingleQueries(const VectorCode& code, const ProjectedQueries& queries, ScoreKind kind)
+      : code_(code), constant_(queries.constant, queries.constant + queries.rows.rows), kind_(kind) {
+    for (int64_t r = 0; r < queries.rows.rows; ++r) queries_.push_back(code.Prepare(queries.rows.Row(r)));
+    if (queries.weight != nullptr) weight_.assign(queries.weight, queries.weight + queries.rows.rows);
   }
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
+    const bool biased = kind_ == ScoreKind::kNegativeProduct && !weight_.empty();
+    std::vector<float> biases(static_cast<size_t>(biased ? n : 0));
+    if (biased) code_.LoadBiases(codes, n, biases.data());
     for (size_t r = 0; r < queries_.size(); ++r, scores += n) {
       if (kind_ == ScoreKind::kSquaredDistance) {
         queries_[r]->SquaredDistances(codes, n, scores);
@@ -82,25 +87,40 @@ class SingleQueries : public VectorCode::Batch {
       } else {
         queries_[r]->InnerProducts(codes, n, scores);
         for (int64_t i = 0; i < n; ++i) scores[i] = constant_[r] - scores[i];
+        for (size_t i = 0; i < biases.size(); ++i) scores[i] -= weight_[r] * biases[i];
       }
     }
   }
 
  private:
+  const VectorCode& code_;
   std::vector<std::unique_ptr<VectorCode::Query>> queries_;
-  std::vector<float> constant_;
+  std::vector<float> constant_, weight_;
   ScoreKind kind_;
 };
 
 }  // namespace
 
+void StoreFactor(double value, const char* what, int64_t row, uint8_t* at) {
+  const uint16_t half = FloatToF16(static_cast<float>(value));
+  if (!std::isfinite(F16ToFloat(half)))
+    Fail("row {}: its {} {} is beyond 65504, the largest f16; scale the vectors down", row, what, value);
+  std::memcpy(at, &half, sizeof half);
+}
+
+float LoadFactor(const uint8_t* at) {
+  uint16_t half;
+  std::memcpy(&half, at, sizeof half);
+  return F16ToFloat(half);
+}
+
 void VectorCode::Project(const float* q, float* projected) const {
   std::copy(q, q + dim_, projected);
 }
 
-std::unique_ptr<VectorCode::Batch> VectorCode::PrepareBatch(MatrixView<const float> projected,
-                                                            const float* constant, ScoreKind kind) const {
-  return std::make_unique<SingleQueries>(*this, projected, constant, kind);
+std::unique_ptr<VectorCode::Batch> VectorCode::PrepareBatch(const ProjectedQueries& queries,
+                                                            ScoreKind kind) const {
+  return std::make_unique<SingleQueries>(*this, queries, kind);
 }
 
 void VectorCode::Batch::ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const {
@@ -114,6 +134,15 @@ void VectorCode::Query::SquaredDistances(const uint8_t* codes, int64_t n, float*
     const double norm = code_.Norm(codes + i * code_.bytes());
     estimates[i] = static_cast<float>(squared_norm_ + norm * norm - 2.0 * estimates[i]);
   }
+}
+
+void VectorCode::StoreBiases(const float* biases, int64_t n, const char* what, int64_t first,
+                             uint8_t* codes) const {
+  for (int64_t i = 0; i < n; ++i) StoreFactor(biases[i], what, first + i, codes + i * bytes() + own_bytes());
+}
+
+void VectorCode::LoadBiases(const uint8_t* codes, int64_t n, float* biases) const {
+  LoadFactors(codes + own_bytes(), bytes(), n, 1, false, biases);
 }
 
 void VectorCode::Train(MatrixView<const float> x, ThreadPool&) {
@@ -135,6 +164,7 @@ void VectorCode::Encode(MatrixView<const float> x, uint8_t* codes, ThreadPool& p
 std::unique_ptr<VectorCode> MakeVectorCode(std::string_view name, int64_t dim,
                                            const VectorCodeOptions& options) {
   if (dim < 1) FailUsage("a vector code of {} dimensions: at least 1 is needed", dim);
+  if (options.center && options.bias) Fail("{}: a centred code keeps no numbers of others beside it", name);
   std::unique_ptr<VectorCode> code = MakeUncentered(name, dim, options);
   if (options.center) return std::make_unique<CenteredCode>(std::move(code));
   return code;

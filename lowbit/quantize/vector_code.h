@@ -12,8 +12,9 @@
 //   trellis1 ... trellis4     b                       a bit-shift trellis code (kernel/code_scan.h), rescaled
 //
 // All but qjl rotate first (transform/rotation.h); dimensions are padded with zeros to a multiple of 32. A
-// vector's bytes are its codes and its factors in f16: a scale, and a norm where the scale does not give it
-// and L2 distances are wanted. The names are nominal; bits() counts every byte.
+// vector's bytes are its codes and its factors in f16: a scale, a norm where the scale does not give it and
+// L2 distances are wanted, and a bias where the caller keeps one. The names are nominal; bits() counts every
+// byte.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +31,20 @@
 
 namespace lowbit {
 
+inline constexpr int64_t kFactorBytes = 2;
+
 struct VectorCodeOptions {
   RotationOptions rotation;
   bool norms = true;    // store what squared distances need
   bool center = false;  // Train takes the mean off (RaBitQ's centroid); kept once for all vectors
+  bool bias = false;    // room for a number of the caller's beside each code; not with `center`
+};
+
+// Queries after VectorCode::Project.
+struct ProjectedQueries {
+  MatrixView<const float> rows;   // (queries, projected_dim()), finite
+  const float* constant;          // (queries)
+  const float* weight = nullptr;  // (queries), of the codes' biases in products; null: biases do not count
 };
 
 class VectorCode {
@@ -58,8 +69,8 @@ class VectorCode {
   class Batch {
    public:
     virtual ~Batch() = default;
-    // scores[r n + i] = constant_r - <q_r, x_i>, or constant_r + ||q_r - x_i||^2, as estimates; n codes one
-    // after another.
+    // scores[r n + i] = constant_r - <q_r, x_i> - weight_r bias_i, or constant_r + ||q_r - x_i||^2, as
+    // estimates; n codes one after another.
     virtual void Scores(const uint8_t* codes, int64_t n, float* scores) const = 0;
     // Those of the same scores that pass the queries' limits.
     virtual void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const;
@@ -69,7 +80,7 @@ class VectorCode {
   const std::string& name() const { return name_; }
   int64_t dim() const { return dim_; }
   // Of one vector, factors included.
-  virtual int64_t bytes() const = 0;
+  int64_t bytes() const { return own_bytes() + (biased_ ? kFactorBytes : 0); }
   double bits() const { return 8.0 * static_cast<double>(bytes()) / static_cast<double>(dim_); }
 
   // Learns from x (n, d) what the code needs; most need nothing. What was learnt, for files.
@@ -89,23 +100,34 @@ class VectorCode {
   // codes of many residuals x - c. projected (projected_dim()) of q (d).
   virtual int64_t projected_dim() const { return dim_; }
   virtual void Project(const float* q, float* projected) const;
-  // projected (queries, projected_dim()), finite; constant (queries). The batch keeps neither. Squared
-  // distances throw when the code stores no norms.
-  virtual std::unique_ptr<Batch> PrepareBatch(MatrixView<const float> projected, const float* constant,
-                                              ScoreKind kind) const;
+  // The batch keeps nothing of the queries. Squared distances throw when the code stores no norms.
+  virtual std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const;
 
-  // One slice of Encode on the calling thread; `first` is its first row's number for messages.
+  // One slice of Encode on the calling thread; `first` is its first row's number for messages. Biases are
+  // left as they are.
   virtual void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const = 0;
   // ||x|| as stored with a code. Throws when the code stores no norms.
   virtual float Norm(const uint8_t* code) const = 0;
 
+  // The numbers beside n codes (VectorCodeOptions::bias), in f16. `what` they are is for messages.
+  void StoreBiases(const float* biases, int64_t n, const char* what, int64_t first, uint8_t* codes) const;
+  void LoadBiases(const uint8_t* codes, int64_t n, float* biases) const;
+
  protected:
-  VectorCode(std::string name, int64_t dim) : name_(std::move(name)), dim_(dim) {}
+  VectorCode(std::string name, int64_t dim, bool biased)
+      : name_(std::move(name)), dim_(dim), biased_(biased) {}
+  // bytes() without the bias, which comes last.
+  virtual int64_t own_bytes() const = 0;
 
  private:
   std::string name_;
   int64_t dim_;
+  bool biased_;
 };
+
+// A factor of a code. Throws Error, naming the row and `what` the value is, when it is beyond f16.
+void StoreFactor(double value, const char* what, int64_t row, uint8_t* at);
+float LoadFactor(const uint8_t* at);
 
 // The code of that name for dim >= 1 dimensions. Throws UsageError, listing the names, for any other name.
 std::unique_ptr<VectorCode> MakeVectorCode(std::string_view name, int64_t dim,

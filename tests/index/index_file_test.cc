@@ -48,9 +48,12 @@ TEST_F(IndexFileTest, TablesComeBack) {
                             .codes = {320, 64},
                             .fine = {384, 0}});
   table.removals.push_back({{448, 8}, 6});
-  for (const bool norms : {true, false}) {
-    table.cosine_norms = norms;
-    EXPECT_EQ(ParseIndexTable(Bytes(Serialize(table)), 4096, "t"), table);
+  for (const Metric metric : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
+    for (const bool axial : {true, false}) {
+      table.metric = metric;
+      table.axial = axial && metric != Metric::kL2;
+      EXPECT_EQ(ParseIndexTable(Bytes(Serialize(table)), 4096, "t"), table);
+    }
   }
   const std::string text = Serialize(table);
   for (size_t size = 0; size < text.size(); ++size)

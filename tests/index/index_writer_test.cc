@@ -116,12 +116,12 @@ TEST_F(IndexWriterTest, IdsMayBeAnyNumbers) {
             std::vector<float>(base.row(49), base.row(49) + 8));
 }
 
-// What earlier versions wrote for the cosine, without norms, grows and is compacted as it is, and does not
-// mix with what this one writes.
-TEST_F(IndexWriterTest, CosinesWithoutNormsStaySo) {
+// What earlier versions wrote for products and cosines grows and is compacted as it is, and does not mix with
+// what this one writes.
+TEST_F(IndexWriterTest, CodesThatAreNotAxialStaySo) {
   const VectorSet base(80, 32, 11);
   BuildOptions options;
-  options.training.cosine_norms = false;
+  options.training.axial = false;
   const MatrixSource half({base.row(0), 40, 32}), rest({base.row(40), 40, 32});
   BuildIndex(Path(), "IVF2,RaBitQ4", Metric::kCosine, half, options, pool_);
   BuildIndex(Path("now"), "IVF2,RaBitQ4", Metric::kCosine, half, {}, pool_);
@@ -130,11 +130,11 @@ TEST_F(IndexWriterTest, CosinesWithoutNormsStaySo) {
   writer.Compact();
   const VectorIndex index(Path());
   index.Verify();
-  EXPECT_FALSE(index.file().table().cosine_norms);
+  EXPECT_FALSE(index.file().table().axial);
   EXPECT_EQ(index.model().row_bytes().codes + 2, VectorIndex(Path("now")).model().row_bytes().codes);
   for (int64_t i = 0; i < base.n; ++i)
     EXPECT_EQ(index.Search({base.row(i), 1, 32}, {.k = 1, .nprobe = 2}, pool_).ids[0], i);
-  EXPECT_NE(MessageOf([&] { writer.Merge(VectorIndex(Path("now"))); }).find("keeps no norms"),
+  EXPECT_NE(MessageOf([&] { writer.Merge(VectorIndex(Path("now"))); }).find("keeps no components along"),
             std::string::npos);
 }
 

@@ -19,7 +19,7 @@ struct Case {
   int64_t blocks, stride, n, count;
   std::vector<uint8_t> packed;
   std::vector<int8_t> bytes;
-  std::vector<float> factor, middle, constant, scale, bias;
+  std::vector<float> factor, middle, weight, constant, scale, bias;
 
   Case(int bits, bool trellis, int64_t blocks_in, int64_t n_in, int64_t count_in)
       : blocks(blocks_in), stride(CodeBytes(bits, blocks_in) + 3), n(n_in), count(count_in) {
@@ -34,11 +34,13 @@ struct Case {
     const auto fill = [&](std::vector<float>& values, int64_t size) {
       for (int64_t i = 0; i < size; ++i) values.push_back(random.Normal());
     };
-    fill(factor, count), fill(middle, count), fill(constant, count), fill(scale, n), fill(bias, n);
+    fill(factor, count), fill(middle, count), fill(weight, count), fill(constant, count);
+    fill(scale, n), fill(bias, n);
   }
   ByteQueries queries(int64_t first = 0, int64_t some = -1) const {
-    return {some < 0 ? count : some, bytes.data() + first * 32 * blocks, factor.data() + first,
-            middle.data() + first, constant.data() + first};
+    return {some < 0 ? count : some, bytes.data() + first * 32 * blocks,
+            factor.data() + first,   middle.data() + first,
+            weight.data() + first,   constant.data() + first};
   }
 };
 
@@ -69,7 +71,7 @@ TEST(CodeScores, FollowTheirFormula) {
               const auto at = static_cast<size_t>(r), row = static_cast<size_t>(i);
               const double product =
                   double{c.factor[at]} * c.scale[row] * (static_cast<double>(sum) - c.middle[at]);
-              const double expected = product + c.bias[row] + c.constant[at];
+              const double expected = product + double{c.weight[at]} * c.bias[row] + c.constant[at];
               ASSERT_NEAR(scores[static_cast<size_t>(r * n + i)], expected, 1e-5 * (std::abs(product) + 10))
                   << NameOf(target) << " bits " << bits << " trellis " << trellis;
             }
@@ -217,11 +219,13 @@ TEST(CodeScores, TwoFactorsAreThoseLoadedOneByOne) {
     SetTarget(target);
     for (const int64_t n : {0, 1, 15, 16, 255, 257, 600}) {
       std::vector<float> first(static_cast<size_t>(n) + 1, -1.0f), second = first, one = first, other = first;
-      LoadTwoFactors(bytes.data() + 1, kStride, n, 0.3f, first.data(), second.data());
-      LoadFactors(bytes.data() + 1, kStride, n, 0.3f, false, one.data());
-      LoadFactors(bytes.data() + 3, kStride, n, 1.0f, true, other.data());
-      EXPECT_EQ(first, one) << NameOf(target) << n;
-      EXPECT_EQ(second, other) << NameOf(target) << n;
+      for (const bool squared : {true, false}) {
+        LoadTwoFactors(bytes.data() + 1, kStride, n, 0.3f, squared, first.data(), second.data());
+        LoadFactors(bytes.data() + 1, kStride, n, 0.3f, false, one.data());
+        LoadFactors(bytes.data() + 3, kStride, n, 1.0f, squared, other.data());
+        EXPECT_EQ(first, one) << NameOf(target) << n;
+        EXPECT_EQ(second, other) << NameOf(target) << n;
+      }
     }
   }
   SetTarget(before);

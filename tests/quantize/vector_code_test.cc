@@ -103,7 +103,7 @@ TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
       }
       for (const ScoreKind kind : {ScoreKind::kNegativeProduct, ScoreKind::kSquaredDistance}) {
         std::vector<float> scores(kQueries * kCodes), single(kCodes);
-        code->PrepareBatch({projected.data(), kQueries, width}, constant.data(), kind)
+        code->PrepareBatch({{projected.data(), kQueries, width}, constant.data()}, kind)
             ->Scores(codes.data(), kCodes, scores.data());
         for (int64_t r = 0; r < kQueries; ++r) {
           std::vector<float> own(&q[static_cast<size_t>(r * d)], &q[static_cast<size_t>(r * d)] + d);
@@ -125,6 +125,55 @@ TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
       }
     }
   }
+}
+
+// A number of the caller's beside each code changes nothing else, and counts in products times the query's
+// weight.
+TEST(VectorCode, BiasesAreAddedToProducts) {
+  constexpr int64_t kQueries = 5, kCodes = 19;
+  for (const std::string& name : VectorCodeNames()) {
+    SCOPED_TRACE(name);
+    const int64_t d = 45;
+    const auto plain = Trained(name, d), biased = Trained(name, d, {.bias = true});
+    ASSERT_EQ(biased->bytes(), plain->bytes() + 2);
+    const std::vector<float> x = Gaussian(kCodes, d, 1), q = Gaussian(kQueries, d, 2),
+                             biases = Gaussian(1, kCodes, 3), weight = Gaussian(1, kQueries, 4);
+    const std::vector<uint8_t> codes = Encoded(*plain, x);
+    std::vector<uint8_t> with = Encoded(*biased, x);
+    biased->StoreBiases(biases.data(), kCodes, "bias", 0, with.data());
+    std::vector<float> loaded(kCodes), decoded(kCodes * d), other(decoded.size());
+    biased->LoadBiases(with.data(), kCodes, loaded.data());
+    for (size_t i = 0; i < kCodes; ++i) EXPECT_NEAR(loaded[i], biases[i], std::abs(biases[i]) / 2048);
+    plain->Decode(codes.data(), kCodes, decoded.data());
+    biased->Decode(with.data(), kCodes, other.data());
+    EXPECT_EQ(decoded, other);
+
+    const int64_t width = plain->projected_dim();
+    std::vector<float> projected(static_cast<size_t>(kQueries * width));
+    for (int64_t r = 0; r < kQueries; ++r)
+      plain->Project(&q[static_cast<size_t>(r * d)], &projected[static_cast<size_t>(r * width)]);
+    const std::vector<float> constant = {0, 1, -2, 3, 5};
+    const MatrixView<const float> queries(projected.data(), kQueries, width);
+    std::vector<float> scores(kQueries * kCodes), bare(scores.size()), weighted(scores.size());
+    const auto score = [&](const VectorCode& code, const std::vector<uint8_t>& of, const float* w,
+                           ScoreKind kind, std::vector<float>& to) {
+      code.PrepareBatch({queries, constant.data(), w}, kind)->Scores(of.data(), kCodes, to.data());
+    };
+    for (const ScoreKind kind : {ScoreKind::kNegativeProduct, ScoreKind::kSquaredDistance}) {
+      score(*plain, codes, nullptr, kind, scores);
+      score(*biased, with, nullptr, kind, bare);
+      score(*biased, with, weight.data(), kind, weighted);
+      EXPECT_EQ(scores, bare);
+      for (size_t r = 0; r < kQueries; ++r) {
+        for (size_t i = 0; i < kCodes; ++i) {
+          const float extra = kind == ScoreKind::kNegativeProduct ? weight[r] * loaded[i] : 0.0f;
+          EXPECT_NEAR(weighted[r * kCodes + i], scores[r * kCodes + i] - extra,
+                      1e-5 * (10 + std::abs(extra)));
+        }
+      }
+    }
+  }
+  EXPECT_THROW(MakeVectorCode("tq4", 32, {.center = true, .bias = true}), Error);
 }
 
 TEST(VectorCode, CountsItsBits) {
