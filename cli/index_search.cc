@@ -113,7 +113,7 @@ IdLists ExactNeighbors(const std::string& path, Metric metric, const Vectors& qu
         for (int64_t r = 0; r < count; ++r) {
           TopK& own = best[static_cast<size_t>(begin + r)];
           for (int64_t i = 0; i < n; ++i)
-            own.Offer({scores[static_cast<size_t>(r * n + i)], first + at + i, 0});
+            own.Offer(scores[static_cast<size_t>(r * n + i)], static_cast<uint64_t>(first + at + i));
         }
       }
     });

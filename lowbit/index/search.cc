@@ -33,16 +33,17 @@ int64_t CeilDivide(int64_t a, int64_t b) {
 // What a query has found, shared by the threads that scan lists for it.
 class Found {
  public:
-  void Start(int64_t k, float limit) {
-    best_ = TopK(k, limit);
+  void Start(int64_t k, float limit, const PlaceIds* ids) {
+    best_ = TopK(k, limit, ids);
     limit_.store(limit, std::memory_order_relaxed);
   }
   // At most what it was a moment ago: another thread may have found nearer ones.
   float limit() const { return limit_.load(std::memory_order_relaxed); }
-  // Calls offer(TopK&) while no other thread does.
+  // Calls offer(TopK&) while no other thread does, which is for sure where the query is one thread's `own`.
   template <class Offer>
-  void Take(Offer offer) {
-    const std::lock_guard lock(mutex_);
+  void Take(bool own, Offer offer) {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    if (!own) lock.lock();
     offer(best_);
     limit_.store(best_.limit(), std::memory_order_relaxed);
   }
@@ -57,7 +58,7 @@ class Found {
 }  // namespace
 
 // One call of Search or RangeSearch.
-class IndexSearch {
+class IndexSearch final : public PlaceIds {
  public:
   IndexSearch(const VectorIndex& index, MatrixView<const float> queries, const SearchOptions& options,
               ThreadPool& pool)
@@ -92,13 +93,17 @@ class IndexSearch {
     for (int64_t begin = 0; begin < count_; begin += kBlockQueries) {
       const int64_t end = std::min(count_, begin + kBlockQueries);
       std::vector<Found> found(static_cast<size_t>(end - begin));
-      for (Found& one : found) one.Start(k, limit);
+      for (Found& one : found) one.Start(k, limit, this);
       ScanBlock(begin, end, found.data());
       pool_.Run(end - begin, [&](int64_t q, int) {
         results[static_cast<size_t>(begin + q)] = std::move(found[static_cast<size_t>(q)]).Sorted();
       });
     }
     return results;
+  }
+
+  int64_t IdOf(uint64_t place) const override {
+    return segments_[place >> 32].Id(static_cast<int64_t>(place & 0xffffffff));
   }
 
   // Scored by Run.
@@ -126,9 +131,8 @@ class IndexSearch {
       const float constant = 0;
       const auto batch = fine.PrepareBatch({{projected.data(), 1, fine.projected_dim()}, &constant}, kind());
       batch->Scores(codes.data(), static_cast<int64_t>(candidates.size()), scores.data());
-      TopK best(k, limit);
-      for (size_t i = 0; i < candidates.size(); ++i)
-        best.Offer({scores[i], candidates[i].id, candidates[i].place});
+      TopK best(k, limit, this);
+      for (size_t i = 0; i < candidates.size(); ++i) best.Offer(scores[i], candidates[i].place);
       candidates = std::move(best).Sorted();
     });
   }
@@ -235,16 +239,17 @@ class IndexSearch {
     const int64_t queries = end - begin;
     const int64_t size = lists ? kGroupQueries : CeilDivide(queries, GroupsOf(queries));
     const std::vector<Unit> units = UnitsOf(visits, static_cast<size_t>(size));
+    const int64_t groups = CeilDivide(queries, size);
+    const bool own_queries = !lists && groups >= pool_.threads();
     std::vector<Scratch> scratch(static_cast<size_t>(pool_.threads()));
     const auto scan = [&](int64_t task, int worker) {
       const Unit& unit = units[static_cast<size_t>(task)];
       ScanUnit(begin, std::span(visits).subspan(unit.group_begin, unit.group_end - unit.group_begin), unit,
-               scratch[static_cast<size_t>(worker)], found);
+               own_queries, scratch[static_cast<size_t>(worker)], found);
     };
     const auto count = static_cast<int64_t>(units.size());
     if (lists) return pool_.Run(count, scan);  // in their order
-    const int64_t groups = CeilDivide(queries, size);
-    if (groups >= pool_.threads()) {
+    if (own_queries) {
       const int64_t each = count / groups;
       return pool_.Run(groups, [&](int64_t group, int worker) {
         for (int64_t task = group * each; task < (group + 1) * each; ++task) scan(task, worker);
@@ -281,9 +286,21 @@ class IndexSearch {
     return static_cast<float>(product);
   }
 
+  // Keeps, of n rows after `first` and their scores, those that may be found.
+  int64_t Admit(const Segment& segment, int64_t first, int64_t n, int32_t* rows, float* scores) const {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t row = first + rows[i];
+      if (segment.Removed(row)) continue;
+      if (options_.filter != nullptr && !options_.filter->Admits(segment.Id(row))) continue;
+      rows[kept] = rows[i], scores[kept] = scores[i], ++kept;
+    }
+    return kept;
+  }
+
   // Scores the rows of a unit against its group of queries.
-  void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, Scratch& scratch,
-                Found* found) const {
+  void ScanUnit(int64_t begin, std::span<const Visit> group, const Unit& unit, bool own_queries,
+                Scratch& scratch, Found* found) const {
     const auto count = static_cast<int64_t>(group.size());
     const uint32_t list = unit.list;
     scratch.Reserve(group.size(), static_cast<size_t>(width_));
@@ -311,6 +328,8 @@ class IndexSearch {
     int64_t* hits = scratch.hits.data();
     const PassedRows to{count, limits, hits, passed, scores};
     const Segment& segment = segments_[unit.segment];
+    const uint64_t place = uint64_t{unit.segment} << 32;
+    const bool chooses = segment.has_removed() || options_.filter != nullptr;
     segment.CheckCodes(unit.entry);
     pairs_ += count * unit.rows;
     for (int64_t at = 0; at < unit.rows;) {
@@ -325,15 +344,9 @@ class IndexSearch {
       for (size_t r = 0; r < group.size(); ++r) {
         if (hits[r] == 0) continue;
         const size_t own = r * static_cast<size_t>(rows);
-        found[group[r].query].Take([&](TopK& best) {
-          for (size_t h = own; h < own + static_cast<size_t>(hits[r]); ++h) {
-            const int64_t row = first + passed[h];
-            const float distance = scores[h];
-            if (distance > best.limit() || segment.Removed(row)) continue;
-            const int64_t id = segment.Id(row);
-            if (options_.filter != nullptr && !options_.filter->Admits(id)) continue;
-            best.Offer({distance, id, uint64_t{unit.segment} << 32 | static_cast<uint64_t>(row)});
-          }
+        if (chooses) hits[r] = Admit(segment, first, hits[r], passed + own, scores + own);
+        found[group[r].query].Take(own_queries, [&](TopK& best) {
+          best.OfferAll(scores + own, passed + own, hits[r], place + static_cast<uint64_t>(first));
         });
       }
       at += rows;

@@ -63,6 +63,7 @@ class Segment {
 
   // Rows that were removed. Not while the segment is searched.
   void MarkRemoved(int64_t row);
+  bool has_removed() const { return !removed_.empty(); }
   bool Removed(int64_t row) const {
     return !removed_.empty() && (removed_[static_cast<size_t>(row) / 64] >> (row % 64) & 1) != 0;
   }

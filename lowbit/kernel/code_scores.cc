@@ -87,6 +87,19 @@ struct AllScores {
   }
 };
 
+// A bit a lane.
+HWY_INLINE uint64_t BitsOf(hn::Mask<DF> mask) {
+#if HWY_TARGET == HWY_AVX3
+  return mask.raw;
+#else
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(DF(), mask, bytes);
+  uint64_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits;
+#endif
+}
+
 // or those within the queries' limits. Few are, so that one branch settles most tiles.
 struct PassedScores {
   PassedRows to;
@@ -108,11 +121,7 @@ struct PassedScores {
     Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
       StoreFloats(score[p], values + p * kPanelRows);
       EachPart([&](auto i) LOWBIT_STEP {
-        uint8_t bytes[8] = {};
-        hn::StoreMaskBits(DF(), hn::Le(score[p].v[i], limit), bytes);
-        uint64_t part;
-        std::memcpy(&part, bytes, sizeof part);
-        bits |= part << (p * kPanelRows + i * kLanes);
+        bits |= BitsOf(hn::Le(score[p].v[i], limit)) << (p * kPanelRows + i * kLanes);
       });
     });
     if (left < kPanels * kPanelRows) bits &= (uint64_t{1} << left) - 1;
