@@ -64,7 +64,8 @@ void Encode(benchmark::State& state, const char* name, int64_t dim) {
   ThreadPool pool(1);
   const auto code = MakeVectorCode(name, dim);
   // Fast codes read from memory, slow ones get less work.
-  const bool slow = std::string_view(name).substr(0, 2) != "tq";
+  const std::string_view of = name;
+  const bool slow = !of.starts_with("tq") || of.ends_with("-prod");
   const int64_t rows = (slow ? int64_t{1} << 18 : int64_t{1} << 25) / dim;
   const Buffer<float> x = Vectors(rows * dim);
   code->Train({x.data(), std::min<int64_t>(rows, 1000), dim}, pool);  // the split codes choose dimensions
@@ -139,7 +140,8 @@ const int kRegistered = [] {
           ->Unit(benchmark::kMillisecond);
     }
   }
-  for (const char* name : {"rabitq2", "rabitq4", "trellis1", "trellis2", "trellis3", "trellis4"}) {
+  for (const char* name : {"rabitq2", "rabitq4", "tq2-prod", "tq4-prod", "qjl", "trellis1", "trellis2",
+                           "trellis3", "trellis4"}) {
     for (const int64_t dim : {128, 768}) {
       benchmark::RegisterBenchmark(label("encode", name, dim).c_str(), Encode, name, dim)
           ->UseManualTime()

@@ -236,7 +236,7 @@ void ByteQuery::Products(const Grid& grid, const uint8_t* codes, int64_t stride,
 
 void DecodeGrid(const Grid& grid, const uint8_t* packed, int64_t blocks, float* v) {
   std::vector<uint8_t> levels(static_cast<size_t>(blocks * kCodeBlock));
-  DecodeLevels(grid.alphabet, packed, blocks, levels.data());
+  DecodeCodes(grid.alphabet, blocks, packed, CodeBytes(grid.alphabet.bits, blocks), 1, levels.data());
   for (size_t j = 0; j < levels.size(); ++j) v[j] = static_cast<float>((levels[j] - grid.middle) * grid.step);
 }
 
@@ -330,12 +330,15 @@ void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* cod
       norm[r] = CheckedNorm(x.Row(begin + r), dim(), first + begin + r);
       std::copy(x.Row(begin + r), x.Row(begin + r) + dim(), row);
       std::fill(row + dim(), row + width, 0.0f);
-      if (rotation_.options().kind == RotationKind::kHaar) {
-        const std::vector<float> in(row, row + width);
-        rotation_.Apply(in.data(), row);
-      } else {
-        rotation_.Apply(row, row);
-      }
+    }
+    if (rotation_.options().kind == RotationKind::kHaar) {
+      units.assign(y.begin(), y.end());
+      rotation_.Apply(units.data(), rows, y.data());
+    } else {
+      rotation_.Apply(y.data(), rows, y.data());
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = &y[static_cast<size_t>(r * width)];
       const float to_unit = norm[r] > 0 ? root_ / norm[r] : 0.0f;
       uint8_t* c = &code[static_cast<size_t>(r * width)];
       if (rounding_ == Rounding::kNearest) {

@@ -8,10 +8,12 @@
 #include "lowbit/base/error.h"
 #include "lowbit/kernel/code_rows.h"
 #include "lowbit/kernel/column_split.h"
+#include "lowbit/kernel/ordered_product.h"
 
 namespace lowbit {
 namespace {
 
+constexpr int64_t kBatchRows = 16;  // vectors that share a reading of the sketch
 constexpr double kHalfPi = 1.57079632679489661923;
 // A part of a vector rotates and sketches with a seed of its own.
 constexpr uint64_t kResidualSeed = 0x9e3779b97f4a7c15u, kFineSeed = 0xc2b2ae3d27d4eb4fu;
@@ -154,37 +156,46 @@ double SignSketch::factor() const {
 
 std::vector<float> SignSketch::Project(const float* q) const {
   std::vector<float> projected(static_cast<size_t>(rows_));
-  MultiplyTransposed(transposed_.data(), rows_, dim_, q, projected.data());
+  OrderedProduct({transposed_.data(), dim_, rows_}, {q, 1, dim_}, {projected.data(), 1, rows_});
   return projected;
 }
 
-void SignSketch::Encode(const float* r, uint8_t* packed) const {
-  const std::vector<float> projected = Project(r);
-  std::vector<uint8_t> codes(static_cast<size_t>(blocks_ * kCodeBlock));
-  for (size_t i = 0; i < projected.size(); ++i) codes[i] = projected[i] >= 0 ? 1 : 0;
-  PackCodes(1, codes.data(), blocks_, packed);
+void SignSketch::Encode(MatrixView<const float> r, uint8_t* packed, int64_t stride) const {
+  // Places without a row of the sketch get code 0.
+  const int64_t width = blocks_ * kCodeBlock;
+  std::vector<float> projected(static_cast<size_t>(r.rows * width), -1.0f);
+  OrderedProduct({transposed_.data(), dim_, rows_}, r, {projected.data(), r.rows, rows_, width});
+  constexpr float kZero = 0;
+  for (int64_t i = 0; i < r.rows; ++i)
+    RankAndPack(projected.data() + i * width, blocks_, 1, &kZero, 1, packed + i * stride);
 }
 
-void SignSketch::Decode(const uint8_t* packed, float* x) const {
-  std::vector<float> z(static_cast<size_t>(blocks_ * kCodeBlock));
-  DecodeGrid(grid_, packed, blocks_, z.data());
-  MultiplyTransposed(matrix_.data(), dim_, rows_, z.data(), x);
-  for (int64_t j = 0; j < dim_; ++j) x[j] *= static_cast<float>(factor());
+void SignSketch::Decode(const uint8_t* packed, int64_t stride, int64_t n, float* x) const {
+  const int64_t width = blocks_ * kCodeBlock;
+  std::vector<float> z(static_cast<size_t>(n * width));
+  for (int64_t i = 0; i < n; ++i) DecodeGrid(grid_, packed + i * stride, blocks_, z.data() + i * width);
+  OrderedProduct({matrix_.data(), rows_, dim_}, {z.data(), n, rows_, width}, {x, n, dim_});
+  for (int64_t j = 0; j < n * dim_; ++j) x[j] *= static_cast<float>(factor());
 }
 
 SketchCode::SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options)
     : VectorCode("qjl", dim, options.bias), sketch_(dim, rows, options.rotation.seed) {}
 
 void SketchCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
-  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
-    StoreFactor(CheckedNorm(x.Row(i), dim(), first + i), "norm", first + i, codes + sketch_.bytes());
-    sketch_.Encode(x.Row(i), codes);
+  for (int64_t begin = 0; begin < x.rows; begin += kBatchRows, codes += kBatchRows * bytes()) {
+    const int64_t rows = std::min(kBatchRows, x.rows - begin);
+    sketch_.Encode(x.Block(begin, 0, rows, dim()), codes, bytes());
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = first + begin + i;
+      StoreFactor(CheckedNorm(x.Row(begin + i), dim(), row), "norm", row,
+                  codes + i * bytes() + sketch_.bytes());
+    }
   }
 }
 
 void SketchCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
+  sketch_.Decode(codes, bytes(), n, x);
   for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
-    sketch_.Decode(codes, x);
     for (int64_t j = 0; j < dim(); ++j) x[j] *= Norm(codes);
   }
 }
@@ -212,18 +223,25 @@ float ProdCode::Norm(const uint8_t* code) const {
 }
 
 void ProdCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
-  std::vector<float> residual(static_cast<size_t>(dim()));
-  for (int64_t i = 0; i < x.rows; ++i, codes += bytes()) {
+  const int64_t most = std::min(kBatchRows, x.rows);
+  std::vector<float> residual(static_cast<size_t>(most * dim()));
+  std::vector<uint8_t> coarse(static_cast<size_t>(most * mse_bytes()));
+  for (int64_t begin = 0; begin < x.rows; begin += kBatchRows) {
+    const MatrixView<const float> part = x.Block(begin, 0, std::min(kBatchRows, x.rows - begin), dim());
+    uint8_t* to = codes + begin * bytes();
     std::fill(residual.begin(), residual.end(), 0.0f);
     if (mse_) {
-      mse_->EncodeRows(x.Block(i, 0, 1, dim()), first + i, codes);
-      mse_->Decode(codes, 1, residual.data());
+      mse_->EncodeRows(part, first + begin, coarse.data());
+      mse_->Decode(coarse.data(), part.rows, residual.data());
     }
-    for (int64_t j = 0; j < dim(); ++j)
-      residual[static_cast<size_t>(j)] = x(i, j) - residual[static_cast<size_t>(j)];
-    sketch_.Encode(residual.data(), codes + mse_bytes());
-    StoreFactor(CheckedNorm(residual.data(), dim(), first + i), "residual norm", first + i,
-                codes + mse_bytes() + sketch_.bytes());
+    for (int64_t i = 0; i < part.rows; ++i) {
+      float* own = residual.data() + i * dim();
+      for (int64_t j = 0; j < dim(); ++j) own[j] = part(i, j) - own[j];
+      std::copy_n(coarse.data() + i * mse_bytes(), mse_bytes(), to + i * bytes());
+      StoreFactor(CheckedNorm(own, dim(), first + begin + i), "residual norm", first + begin + i,
+                  to + i * bytes() + mse_bytes() + sketch_.bytes());
+    }
+    sketch_.Encode({residual.data(), part.rows, dim()}, to + mse_bytes(), bytes());
   }
 }
 
@@ -231,7 +249,7 @@ void ProdCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   std::vector<float> coarse(static_cast<size_t>(dim()));
   for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
     if (mse_) mse_->Decode(codes, 1, coarse.data());
-    sketch_.Decode(codes + mse_bytes(), x);
+    sketch_.Decode(codes + mse_bytes(), bytes(), 1, x);
     const float gamma = LoadFactor(codes + mse_bytes() + sketch_.bytes());
     for (int64_t j = 0; j < dim(); ++j) x[j] = x[j] * gamma + coarse[static_cast<size_t>(j)];
   }

@@ -27,12 +27,12 @@ class SignSketch {
   int64_t rows() const { return rows_; }
   int64_t blocks() const { return blocks_; }
   const Grid& grid() const { return grid_; }
-  // sign(S r), packed; sign(0) = +1.
-  void Encode(const float* r, uint8_t* packed) const;
+  // sign(S r) of vectors r (n, dim), packed at packed + i stride; sign(0) = +1.
+  void Encode(MatrixView<const float> r, uint8_t* packed, int64_t stride) const;
   // S q (rows).
   std::vector<float> Project(const float* q) const;
-  // x (dim) = sqrt(pi/2) / rows S^T z.
-  void Decode(const uint8_t* packed, float* x) const;
+  // x (n, dim) = sqrt(pi/2) / rows S^T z.
+  void Decode(const uint8_t* packed, int64_t stride, int64_t n, float* x) const;
   // sqrt(pi/2) / rows: the factor of <S q, z>.
   double factor() const;
 

@@ -7,6 +7,7 @@
 #include "lowbit/base/error.h"
 #include "lowbit/base/random.h"
 #include "lowbit/kernel/hadamard.h"
+#include "lowbit/kernel/ordered_product.h"
 #include "lowbit/transform/normal.h"
 
 namespace lowbit {
@@ -54,28 +55,26 @@ Rotation::Rotation(int64_t dim, const RotationOptions& options) : dim_(dim), opt
   }
 }
 
-void Rotation::Apply(const float* x, float* y) const {
-  if (options_.kind == RotationKind::kHaar) {
-    MultiplyTransposed(transposed_.data(), dim_, dim_, x, y);
-    return;
-  }
-  if (x != y) std::memcpy(y, x, static_cast<size_t>(dim_) * sizeof(float));
+void Rotation::Apply(const float* x, int64_t n, float* y) const {
+  if (options_.kind == RotationKind::kHaar)
+    return OrderedProduct({transposed_.data(), dim_, dim_}, {x, n, dim_}, {y, n, dim_});
+  if (x != y) std::memcpy(y, x, static_cast<size_t>(n * dim_) * sizeof(float));
   if (options_.kind == RotationKind::kNone) return;
-  const float* factor = factor_.data();
-  for (int round = 0; round < options_.rounds; ++round) {
-    Hadamard(y, factor, block_);
-    factor += block_;
-    if (block_ == dim_) continue;
-    Hadamard(y + dim_ - block_, factor, block_);
-    factor += block_;
+  for (int64_t i = 0; i < n; ++i, y += dim_) {
+    const float* factor = factor_.data();
+    for (int round = 0; round < options_.rounds; ++round) {
+      Hadamard(y, factor, block_);
+      factor += block_;
+      if (block_ == dim_) continue;
+      Hadamard(y + dim_ - block_, factor, block_);
+      factor += block_;
+    }
   }
 }
 
 void Rotation::Inverse(const float* y, float* x) const {
-  if (options_.kind == RotationKind::kHaar) {
-    MultiplyTransposed(matrix_.data(), dim_, dim_, y, x);
-    return;
-  }
+  if (options_.kind == RotationKind::kHaar)
+    return OrderedProduct({matrix_.data(), dim_, dim_}, {y, 1, dim_}, {x, 1, dim_});
   if (x != y) std::memcpy(x, y, static_cast<size_t>(dim_) * sizeof(float));
   if (options_.kind == RotationKind::kNone) return;
   const float* factor = factor_.data() + factor_.size();
@@ -129,15 +128,6 @@ std::vector<float> GaussianSketch(int64_t rows, int64_t cols, uint64_t seed) {
   NormalSequence normal(seed, kSketchStream);
   for (float& entry : s) entry = static_cast<float>(normal.Next());
   return s;
-}
-
-void MultiplyTransposed(const float* s_transposed, int64_t rows, int64_t cols, const float* x, float* y) {
-  std::fill(y, y + rows, 0.0f);
-  for (int64_t j = 0; j < cols; ++j) {
-    const float* row = s_transposed + j * rows;
-    const float factor = x[j];
-    for (int64_t i = 0; i < rows; ++i) y[i] += factor * row[i];
-  }
 }
 
 }  // namespace lowbit

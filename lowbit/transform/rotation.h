@@ -42,7 +42,9 @@ class Rotation {
 
   // y = Pi x and x = Pi^T y, d entries each. x and y may be the same array for the Hadamard rotation and the
   // identity, not for Haar.
-  void Apply(const float* x, float* y) const;
+  void Apply(const float* x, float* y) const { Apply(x, 1, y); }
+  // Of n vectors one after another.
+  void Apply(const float* x, int64_t n, float* y) const;
   void Inverse(const float* y, float* x) const;
 
   // Of the Hadamard rotation: p, and +-p^(-1/2) (transform, p) for the transforms in the order of Apply.
@@ -61,8 +63,5 @@ class Rotation {
 std::vector<double> HaarMatrix(int64_t dim, uint64_t seed);
 // (rows, cols) of independent N(0, 1) draws, row-major: QJL's S.
 std::vector<float> GaussianSketch(int64_t rows, int64_t cols, uint64_t seed);
-
-// y (rows) = S x with S given transposed, (cols, rows): sums over columns in order, on every platform alike.
-void MultiplyTransposed(const float* s_transposed, int64_t rows, int64_t cols, const float* x, float* y);
 
 }  // namespace lowbit
