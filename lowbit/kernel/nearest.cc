@@ -9,6 +9,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lowbit/kernel/nearest.cc"
 #include "lowbit/kernel/simd.h"
+// After simd.h, once for each target.
+#include "lowbit/kernel/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lowbit {
@@ -63,21 +65,20 @@ struct Scores {
                     int64_t stride, const float* half_norm) {
     const D d;
     V sum[kCount][kVectors];  // apart from `s`, whose address is taken: these stay in registers
-    for (int j = 0; j < kCount; ++j) {
-      for (int v = 0; v < kVectors; ++v) sum[j][v] = hn::Set(d, half_norm[j]);
-    }
+    Unroll<0, kCount>([&](auto j) LOWBIT_STEP {
+      Unroll<0, kVectors>([&](auto v) LOWBIT_STEP { sum[j][v] = hn::Set(d, half_norm[j]); });
+    });
     for (int64_t c = 0; c < width; ++c, x += kTile, ++centroid) {
       const auto x0 = hn::LoadU(d, x), x1 = hn::LoadU(d, x + kLanes), x2 = hn::LoadU(d, x + 2 * kLanes);
-      for (int j = 0; j < kCount; ++j) {
+      Unroll<0, kCount>([&](auto j) LOWBIT_STEP {
         const auto b = hn::Set(d, centroid[j * stride]);
         sum[j][0] = hn::NegMulAdd(b, x0, sum[j][0]);
         sum[j][1] = hn::NegMulAdd(b, x1, sum[j][1]);
         sum[j][2] = hn::NegMulAdd(b, x2, sum[j][2]);
-      }
+      });
     }
-    for (int j = 0; j < kCount; ++j) {
-      for (int v = 0; v < kVectors; ++v) s[j][v] = sum[j][v];
-    }
+    Unroll<0, kCount>(
+        [&](auto j) LOWBIT_STEP { Unroll<0, kVectors>([&](auto v) LOWBIT_STEP { s[j][v] = sum[j][v]; }); });
   }
 };
 
@@ -95,26 +96,31 @@ struct Minimum {
   HWY_INLINE void Take(const Scores<kCount>& scores, int64_t first) {
     const D d;
     const DI di;
-    for (int v = 0; v < kVectors; ++v) {
+    Unroll<0, kVectors>([&](auto v) LOWBIT_STEP {
       auto low = hn::Load(d, best + v * kLanes);
       auto at = hn::Load(di, index + v * kLanes);
-      // Two by two where blends cost more than one operation: the index of the lower takes none.
-      constexpr int kStep = kCount % 2 == 0 && HWY_TARGET != HWY_AVX3 ? 2 : 1;
-      for (int j = 0; j < kCount; j += kStep) {
-        auto s = scores.s[j][v];
-        auto name = hn::Set(di, static_cast<int32_t>(first + j));
+      // Two by two where that can be: the index of the lower takes one cheap operation.
+      constexpr int kStep = kCount % 2 == 0 ? 2 : 1;
+      Unroll<0, kCount / kStep>([&](auto pair) LOWBIT_STEP {
+        constexpr int kJ = kStep * decltype(pair)::value;
+        auto s = scores.s[kJ][v];
+        auto name = hn::Set(di, static_cast<int32_t>(first + kJ));
         if constexpr (kStep == 2) {
-          const auto second = hn::Lt(scores.s[j + 1][v], s);
-          s = hn::Min(scores.s[j + 1][v], s);
-          name = hn::Sub(name, hn::VecFromMask(di, hn::RebindMask(di, second)));
+          const auto second = hn::RebindMask(di, hn::Lt(scores.s[kJ + 1][v], s));
+          s = hn::Min(scores.s[kJ + 1][v], s);
+#if HWY_TARGET == HWY_AVX3
+          name = hn::IfThenElse(second, hn::Set(di, static_cast<int32_t>(first + kJ + 1)), name);
+#else
+          name = hn::Sub(name, hn::VecFromMask(di, second));
+#endif
         }
         const auto less = hn::Lt(s, low);
         low = hn::Min(s, low);
         at = hn::IfThenElse(hn::RebindMask(di, less), name, at);
-      }
+      });
       hn::Store(low, d, best + v * kLanes);
       hn::Store(at, di, index + v * kLanes);
-    }
+    });
   }
 
   void Write(int64_t rows, uint32_t* to_index, float* to_score) const {
