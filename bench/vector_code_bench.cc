@@ -100,7 +100,7 @@ void ScanOne(benchmark::State& state, const char* name, int64_t dim) {
   double before = ReadRate(codes);
   for (auto _ : state) {
     const double begin = Seconds();
-    prepared->InnerProducts(codes.data(), n, estimates.data());
+    prepared.InnerProducts(codes.data(), n, estimates.data());
     const double time = Seconds() - begin;
     const double after = ReadRate(codes);
     rates.push_back(static_cast<double>(n) / time);

@@ -107,7 +107,7 @@ Quality Measure(const Set& set, const std::string& name, const VectorCodeOptions
       const float* query = set.queries.data.data() + (q + k) * d;
       const auto prepared = code->Prepare(query);
       std::vector<float> score(static_cast<size_t>(n));
-      prepared->InnerProducts(codes.data(), n, score.data());
+      prepared.InnerProducts(codes.data(), n, score.data());
       const double square = Square(query, d);
       double sum = 0;
       for (size_t i = 0; i < score.size(); ++i) {
@@ -115,7 +115,7 @@ Quality Measure(const Set& set, const std::string& name, const VectorCodeOptions
         if (set.squares[i] > 0) sum += e * e / (square * set.squares[i]);
       }
       if (set.euclidean) {
-        prepared->SquaredDistances(codes.data(), n, score.data());
+        prepared.SquaredDistances(codes.data(), n, score.data());
       } else {
         for (float& s : score) s = -s;
       }

@@ -5,30 +5,6 @@
 #include "lowbit/base/error.h"
 
 namespace lowbit {
-namespace {
-
-// ||q - x||^2 = ||(q - c) - (x - c)||^2, so distances are the inner code's of the query q - c; inner products
-// are its own of q, plus <q, c>.
-class CenteredQuery : public VectorCode::Query {
- public:
-  CenteredQuery(const VectorCode& code, double offset, std::unique_ptr<Query> plain,
-                std::unique_ptr<Query> residual)
-      : Query(code, 0), offset_(offset), plain_(std::move(plain)), residual_(std::move(residual)) {}
-
-  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
-    plain_->InnerProducts(codes, n, estimates);
-    for (int64_t i = 0; i < n; ++i) estimates[i] += static_cast<float>(offset_);
-  }
-  void SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const override {
-    residual_->SquaredDistances(codes, n, estimates);
-  }
-
- private:
-  double offset_;
-  std::unique_ptr<Query> plain_, residual_;
-};
-
-}  // namespace
 
 CenteredCode::CenteredCode(std::unique_ptr<VectorCode> code)
     : VectorCode(code->name(), code->dim(), /*biased=*/false),
@@ -73,15 +49,33 @@ void CenteredCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   }
 }
 
-std::unique_ptr<VectorCode::Query> CenteredCode::Prepare(const float* query) const {
-  double offset = 0;
-  std::vector<float> residual(center_.size());
-  for (size_t j = 0; j < center_.size(); ++j) {
-    offset += double{query[j]} * center_[j];
-    residual[j] = query[j] - center_[j];
+void CenteredCode::Project(const float* q, float* projected) const {
+  code_->Project(q, projected);
+  std::copy(q, q + dim(), projected + code_->projected_dim());
+}
+
+// ||q - x||^2 = ||(q - c) - (x - c)||^2, so distances are the inner code's of the query q - c; inner products
+// are its own of q, plus <q, c>.
+std::unique_ptr<VectorCode::Batch> CenteredCode::PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                                              int64_t stride) const {
+  const int64_t count = queries.rows.rows, width = code_->projected_dim();
+  if (kind == ScoreKind::kNegativeProduct) {
+    std::vector<float> constant(queries.constant, queries.constant + count);
+    for (int64_t r = 0; r < count; ++r) {
+      const float* q = queries.rows.Row(r) + width;
+      double product = 0;
+      for (size_t j = 0; j < center_.size(); ++j) product += double{q[j]} * center_[j];
+      constant[static_cast<size_t>(r)] -= static_cast<float>(product);
+    }
+    return code_->PrepareBatch({queries.rows.Block(0, 0, count, width), constant.data()}, kind, stride);
   }
-  return std::make_unique<CenteredQuery>(*this, offset, code_->Prepare(query),
-                                         code_->Prepare(residual.data()));
+  std::vector<float> shift(static_cast<size_t>(width)), residual(static_cast<size_t>(count * width));
+  code_->Project(center_.data(), shift.data());
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t j = 0; j < width; ++j)
+      residual[static_cast<size_t>(r * width + j)] = queries.rows(r, j) - shift[static_cast<size_t>(j)];
+  }
+  return code_->PrepareBatch({{residual.data(), count, width}, queries.constant}, kind, stride);
 }
 
 void CenteredCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {

@@ -15,10 +15,12 @@ class CenteredCode : public VectorCode {
   std::vector<float> Parameters() const override;
   void SetParameters(std::span<const float> parameters) override;
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
-  std::unique_ptr<Query> Prepare(const float* query) const override;
+  // The inner code's, and q.
+  int64_t projected_dim() const override { return code_->projected_dim() + dim(); }
+  void Project(const float* q, float* projected) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                      int64_t stride) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
-  // Of x - c.
-  float Norm(const uint8_t* code) const override { return code_->Norm(code); }
 
  private:
   int64_t own_bytes() const override { return code_->bytes(); }

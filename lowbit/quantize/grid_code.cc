@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <numeric>
 
 #include "lowbit/base/buffer.h"
@@ -22,64 +21,25 @@ int64_t BlocksFor(int64_t dim) {
   return (dim + kCodeBlock - 1) / kCodeBlock;
 }
 
-class GridQuery : public VectorCode::Query {
- public:
-  GridQuery(const GridCode& code, double squared_norm, const std::vector<float>& rotated)
-      : Query(code, squared_norm),
-        grid_code_(code),
-        bytes_(rotated.data(), static_cast<int64_t>(rotated.size()), code.blocks()) {}
-
-  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
-    const int64_t stride = grid_code_.bytes();
-    bytes_.Products(grid_code_.grid(), codes, stride, n, estimates);
-    std::vector<float> scales(static_cast<size_t>(n));
-    grid_code_.Scales(codes, n, scales.data());
-    for (int64_t i = 0; i < n; ++i) estimates[i] *= scales[static_cast<size_t>(i)];
-  }
-
- private:
-  const GridCode& grid_code_;
-  ByteQuery bytes_;
-};
-
 // -<q, x^> = -s <Pi q, v>, less weight times bias, and ||q - x||^2 = ||q||^2 + ||x||^2 - 2 s <Pi q, v>, with
 // s = scale / sqrt(d).
 class GridBatch : public VectorCode::Batch {
  public:
-  GridBatch(const GridCode& code, const ProjectedQueries& queries, ScoreKind kind)
+  GridBatch(const GridCode& code, const ProjectedQueries& queries, ScoreKind kind, int64_t stride)
       : code_(code),
         kind_(kind),
         biased_(queries.weight != nullptr),
-        bytes_(static_cast<size_t>(queries.rows.rows * queries.rows.cols)),
-        factor_(static_cast<size_t>(queries.rows.rows)),
-        middle_(factor_.size()),
-        weight_(factor_.size(), kind == ScoreKind::kSquaredDistance ? 1.0f : 0.0f),
-        constant_(queries.constant, queries.constant + queries.rows.rows) {
-    const MatrixView<const float> projected = queries.rows;
-    if (kind == ScoreKind::kNegativeProduct && biased_)
-      std::transform(queries.weight, queries.weight + projected.rows, weight_.begin(), std::negate<>());
-    const auto product = static_cast<float>(kind == ScoreKind::kSquaredDistance ? -2 : -1);
-    for (int64_t r = 0; r < projected.rows; ++r) {
-      const auto at = static_cast<size_t>(r);
-      int32_t sum = 0;
-      const float step = RoundToBytes(projected.Row(r), projected.cols,
-                                      &bytes_[at * static_cast<size_t>(projected.cols)], &sum);
-      factor_[at] = product * step * static_cast<float>(code.grid().step);
-      middle_[at] = static_cast<float>(code.grid().middle * sum);
-      if (kind == ScoreKind::kSquaredDistance)
-        constant_[at] += SumOfSquares(projected.Row(r), projected.cols);
-    }
-  }
+        stride_(stride),
+        queries_(code.grid(), queries.rows, kind == ScoreKind::kSquaredDistance ? -2.0f : -1.0f,
+                 Weights(queries, kind), Constants(queries, kind)) {}
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
     const Factors of = FactorsOf(codes, n);
-    ScoreCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale, of.bias,
-               scores);
+    queries_.Scores(codes, stride_, n, of.scale, of.bias, scores);
   }
   void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const override {
     const Factors of = FactorsOf(codes, n);
-    SelectCodes(code_.grid().alphabet, queries(), code_.blocks(), codes, code_.bytes(), n, of.scale, of.bias,
-                passed);
+    queries_.ScoresWithin(codes, stride_, n, of.scale, of.bias, passed);
   }
 
  private:
@@ -91,29 +51,34 @@ class GridBatch : public VectorCode::Batch {
     memory.Reserve(static_cast<size_t>(2 * n));
     const Factors of{memory.data(), memory.data() + n};
     if (kind_ == ScoreKind::kSquaredDistance) {
-      code_.ScalesAndSquaredNorms(codes, n, of.scale, of.bias);
+      code_.ScalesAndSquaredNorms(codes, stride_, n, of.scale, of.bias);
     } else if (biased_) {
       code_.ScalesAndBiases(codes, n, of.scale, of.bias);
     } else {
-      code_.Scales(codes, n, of.scale);
+      code_.Scales(codes, stride_, n, of.scale);
       std::fill(of.bias, of.bias + n, 0.0f);
     }
     return of;
   }
-  ByteQueries queries() const {
-    return {static_cast<int64_t>(factor_.size()),
-            bytes_.data(),
-            factor_.data(),
-            middle_.data(),
-            weight_.data(),
-            constant_.data()};
+  static std::vector<float> Weights(const ProjectedQueries& queries, ScoreKind kind) {
+    const bool distances = kind == ScoreKind::kSquaredDistance;
+    std::vector<float> weights(static_cast<size_t>(queries.rows.rows), distances ? 1.0f : 0.0f);
+    for (size_t r = 0; r < weights.size() && !distances && queries.weight != nullptr; ++r)
+      weights[r] = -queries.weight[r];
+    return weights;
+  }
+  static std::vector<float> Constants(const ProjectedQueries& queries, ScoreKind kind) {
+    std::vector<float> constants(queries.constant, queries.constant + queries.rows.rows);
+    for (size_t r = 0; r < constants.size() && kind == ScoreKind::kSquaredDistance; ++r)
+      constants[r] += SumOfSquares(queries.rows.Row(static_cast<int64_t>(r)), queries.rows.cols);
+    return constants;
   }
 
   const GridCode& code_;
   ScoreKind kind_;
   bool biased_;
-  std::vector<int8_t> bytes_;
-  std::vector<float> factor_, middle_, weight_, constant_;
+  int64_t stride_;
+  GridQueries queries_;
 };
 
 }  // namespace
@@ -207,31 +172,40 @@ void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes) {
   }
 }
 
-ByteQuery::ByteQuery(const float* q, int64_t n, int64_t blocks)
-    : blocks_(blocks), bytes_(static_cast<size_t>(blocks * kCodeBlock)) {
-  float largest = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    if (!std::isfinite(q[j])) Fail("a query holds a NaN or an infinity; it must be finite");
-    largest = std::max(largest, std::abs(q[j]));
-  }
-  if (largest == 0) return;
-  scale_ = largest / 127.0;
-  for (int64_t j = 0; j < n; ++j) {
-    bytes_[static_cast<size_t>(j)] = static_cast<int8_t>(std::lround(q[j] / scale_));
-    sum_ += bytes_[static_cast<size_t>(j)];
+GridQueries::GridQueries(const Grid& grid, MatrixView<const float> rows, float multiplier,
+                         std::vector<float> weight, std::vector<float> constant)
+    : alphabet_(grid.alphabet),
+      blocks_(rows.cols / kCodeBlock),
+      bytes_(static_cast<size_t>(rows.rows * rows.cols)),
+      factor_(static_cast<size_t>(rows.rows)),
+      middle_(factor_.size()),
+      weight_(std::move(weight)),
+      constant_(std::move(constant)) {
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    int32_t sum = 0;
+    const float step = RoundToBytes(rows.Row(r), rows.cols, bytes_.data() + r * rows.cols, &sum);
+    factor_[static_cast<size_t>(r)] = multiplier * step * static_cast<float>(grid.step);
+    middle_[static_cast<size_t>(r)] = static_cast<float>(grid.middle * sum);
   }
 }
 
-void ByteQuery::Products(const Grid& grid, const uint8_t* codes, int64_t stride, int64_t n,
-                         float* values) const {
-  constexpr int64_t kRun = 256;
-  int32_t sums[kRun];
-  for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t count = std::min(kRun, n - begin);
-    ScanCodes(grid.alphabet, bytes_.data(), 1, blocks_, codes + begin * stride, stride, count, sums);
-    const double factor = scale_ * grid.step, middle = grid.middle * sum_;
-    for (int64_t i = 0; i < count; ++i) values[begin + i] = static_cast<float>(factor * (sums[i] - middle));
-  }
+ByteQueries GridQueries::queries() const {
+  return {static_cast<int64_t>(factor_.size()),
+          bytes_.data(),
+          factor_.data(),
+          middle_.data(),
+          weight_.data(),
+          constant_.data()};
+}
+
+void GridQueries::Scores(const uint8_t* codes, int64_t stride, int64_t n, const float* scale,
+                         const float* bias, float* scores) const {
+  ScoreCodes(alphabet_, queries(), blocks_, codes, stride, n, scale, bias, scores);
+}
+
+void GridQueries::ScoresWithin(const uint8_t* codes, int64_t stride, int64_t n, const float* scale,
+                               const float* bias, const PassedRows& passed) const {
+  SelectCodes(alphabet_, queries(), blocks_, codes, stride, n, scale, bias, passed);
 }
 
 void DecodeGrid(const Grid& grid, const uint8_t* packed, int64_t blocks, float* v) {
@@ -262,55 +236,35 @@ void GridCode::Project(const float* q, float* projected) const {
   rotation_.Apply(padded.data(), projected);
 }
 
-std::vector<float> GridCode::Rotated(const float* q) const {
-  std::vector<float> rotated(static_cast<size_t>(blocks_ * kCodeBlock));
-  Project(q, rotated.data());
-  return rotated;
-}
-
-std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(const ProjectedQueries& queries,
-                                                          ScoreKind kind) const {
-  return std::make_unique<GridBatch>(*this, queries, kind);
-}
-
-float GridCode::Scale(const uint8_t* code) const {
-  return LoadFactor(code + scale_at()) * to_scale_;
-}
-
-void GridCode::Scales(const uint8_t* codes, int64_t n, float* scales) const {
-  LoadFactors(codes + scale_at(), bytes(), n, to_scale_, false, scales);
-}
-
-void GridCode::LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const {
-  if (scaling_ == Scaling::kUnbiased && !norms_)
+std::unique_ptr<VectorCode::Batch> GridCode::PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                                          int64_t stride) const {
+  if (kind == ScoreKind::kSquaredDistance && scaling_ == Scaling::kUnbiased && !norms_)
     Fail("{}: made without norms, so it gives inner products and no distances", name());
-  const float multiplier = scaling_ == Scaling::kDebiased ? static_cast<float>(1 - grid_.distortion) : 1.0f;
-  const int64_t at = scale_at() + (stores_norm() ? kFactorBytes : 0);
-  LoadFactors(codes + at, bytes(), n, multiplier, squared, norms);
+  return std::make_unique<GridBatch>(*this, queries, kind, stride);
 }
 
-void GridCode::ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const {
+void GridCode::Scales(const uint8_t* codes, int64_t stride, int64_t n, float* scales) const {
+  LoadFactors(codes + scale_at(), stride, n, to_scale_, false, scales);
+}
+
+void GridCode::ScalesAndSquaredNorms(const uint8_t* codes, int64_t stride, int64_t n, float* scales,
+                                     float* squares) const {
   if (stores_norm()) {
-    LoadTwoFactors(codes + scale_at(), bytes(), n, to_scale_, true, scales, squares);
-  } else {
-    Scales(codes, n, scales);
-    LoadNorms(codes, n, true, squares);
+    LoadTwoFactors(codes + scale_at(), stride, n, to_scale_, true, scales, squares);
+  } else {  // the scale is the norm, or that over 1 - D
+    Scales(codes, stride, n, scales);
+    const double to_norm = scaling_ == Scaling::kDebiased ? 1 - grid_.distortion : 1.0;
+    LoadFactors(codes + scale_at(), stride, n, static_cast<float>(to_norm), true, squares);
   }
 }
 
 void GridCode::ScalesAndBiases(const uint8_t* codes, int64_t n, float* scales, float* biases) const {
   if (stores_norm()) {
-    Scales(codes, n, scales);
+    Scales(codes, bytes(), n, scales);
     LoadBiases(codes, n, biases);
   } else {  // they are side by side
     LoadTwoFactors(codes + scale_at(), bytes(), n, to_scale_, false, scales, biases);
   }
-}
-
-float GridCode::Norm(const uint8_t* code) const {
-  float norm;
-  LoadNorms(code, 1, false, &norm);
-  return norm;
 }
 
 void GridCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
@@ -412,13 +366,9 @@ void GridCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
     DecodeGrid(grid_, codes, blocks_, v.data());
     rotation_.Inverse(v.data(), back.data());
-    const float scale = Scale(codes);
+    const float scale = LoadFactor(codes + scale_at()) * to_scale_;
     for (int64_t j = 0; j < dim(); ++j) x[j] = scale * back[static_cast<size_t>(j)];
   }
-}
-
-std::unique_ptr<VectorCode::Query> GridCode::Prepare(const float* query) const {
-  return std::make_unique<GridQuery>(*this, SumOfSquares(query, dim()), Rotated(query));
 }
 
 }  // namespace lowbit

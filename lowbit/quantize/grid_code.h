@@ -4,7 +4,7 @@
 // s is makes TurboQuant mse, RaBitQ and the trellis codes.
 #pragma once
 
-#include "lowbit/kernel/code_scan.h"
+#include "lowbit/kernel/code_scores.h"
 #include "lowbit/quantize/vector_code.h"
 
 namespace lowbit {
@@ -38,19 +38,27 @@ Grid UniformGrid(int bits);
 // and only 2^(bits-1) n points are met. codes (n) in [0, 2^bits).
 void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes);
 
-// A query as bytes: q ~ scale * q8, with the sum of the bytes for the middle of the levels.
-class ByteQuery {
+// Queries rounded to bytes, and their scores of codes of a grid:
+//   constant_r + weight_r bias_i + multiplier scale_i <q_r, v_i>.
+class GridQueries {
  public:
-  // q (n), padded to 32 blocks.
-  ByteQuery(const float* q, int64_t n, int64_t blocks);
-  // values[i] = sum_j q_j v_j of the packed codes at codes + i stride.
-  void Products(const Grid& grid, const uint8_t* codes, int64_t stride, int64_t n, float* values) const;
+  // rows (queries, 32 blocks); weight and constant of each.
+  GridQueries(const Grid& grid, MatrixView<const float> rows, float multiplier, std::vector<float> weight,
+              std::vector<float> constant);
+  // Of n packed codes `stride` bytes apart, with scale and bias (n): all scores (queries, n), or those within
+  // the queries' limits.
+  void Scores(const uint8_t* codes, int64_t stride, int64_t n, const float* scale, const float* bias,
+              float* scores) const;
+  void ScoresWithin(const uint8_t* codes, int64_t stride, int64_t n, const float* scale, const float* bias,
+                    const PassedRows& passed) const;
 
  private:
+  ByteQueries queries() const;
+
+  CodeAlphabet alphabet_;
   int64_t blocks_;
   std::vector<int8_t> bytes_;
-  double scale_ = 0;
-  int32_t sum_ = 0;
+  std::vector<float> factor_, middle_, weight_, constant_;
 };
 
 // v (32 blocks) of packed codes.
@@ -62,25 +70,20 @@ class GridCode : public VectorCode {
            const VectorCodeOptions& options);
 
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
-  std::unique_ptr<Query> Prepare(const float* query) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
-  float Norm(const uint8_t* code) const override;
   // Pi q.
   int64_t projected_dim() const override { return blocks_ * kCodeBlock; }
   void Project(const float* q, float* projected) const override;
-  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                      int64_t stride) const override;
 
   const Grid& grid() const { return grid_; }
   int64_t blocks() const { return blocks_; }
-  // s of a code, for values of ByteQuery::Products, and of n codes.
-  float Scale(const uint8_t* code) const;
-  void Scales(const uint8_t* codes, int64_t n, float* scales) const;
-  // The same and the squares of Norm.
-  void ScalesAndSquaredNorms(const uint8_t* codes, int64_t n, float* scales, float* squares) const;
-  // The same and the biases.
+  // s of n codes; the same and what squared distances need, ||x||^2; the same and the biases.
+  void Scales(const uint8_t* codes, int64_t stride, int64_t n, float* scales) const;
+  void ScalesAndSquaredNorms(const uint8_t* codes, int64_t stride, int64_t n, float* scales,
+                             float* squares) const;
   void ScalesAndBiases(const uint8_t* codes, int64_t n, float* scales, float* biases) const;
-  // Pi q (32 blocks).
-  std::vector<float> Rotated(const float* q) const;
 
  private:
   int64_t own_bytes() const override;
@@ -91,7 +94,6 @@ class GridCode : public VectorCode {
   bool stores_norm() const { return norms_ && scaling_ == Scaling::kUnbiased; }
   // Where the scale is in a code.
   int64_t scale_at() const { return CodeBytes(grid_.alphabet.bits, blocks_); }
-  void LoadNorms(const uint8_t* codes, int64_t n, bool squared, float* norms) const;
 
   Grid grid_;
   Rounding rounding_;

@@ -7,6 +7,7 @@
 
 #include "lowbit/base/error.h"
 #include "lowbit/kernel/code_rows.h"
+#include "lowbit/kernel/code_scores.h"
 #include "lowbit/kernel/column_split.h"
 #include "lowbit/kernel/ordered_product.h"
 
@@ -25,88 +26,95 @@ VectorCodeOptions OfPart(VectorCodeOptions options, uint64_t salt = 0) {
   return options;
 }
 
-class SketchQuery : public VectorCode::Query {
+// constant + multiplier gamma sqrt(pi/2) / rows <S q, z>, and gamma^2 where the code's norm is gamma.
+class SketchBatch : public VectorCode::Batch {
  public:
-  SketchQuery(const SketchCode& code, const float* query)
-      : Query(code, SumOfSquares(query, code.dim())),
-        sketch_code_(code),
-        bytes_(code.sketch().Project(query).data(), code.sketch().rows(), code.sketch().blocks()) {}
+  // rows: S q, padded to whole blocks.
+  SketchBatch(const SignSketch& sketch, MatrixView<const float> rows, const std::vector<float>& constant,
+              float multiplier, bool gamma_squared, int64_t stride)
+      : gamma_at_(sketch.bytes()),
+        stride_(stride),
+        gamma_squared_(gamma_squared),
+        queries_(sketch.grid(), rows, multiplier * static_cast<float>(sketch.factor()),
+                 std::vector<float>(constant.size(), 1.0f), constant) {}
 
-  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
-    const int64_t stride = sketch_code_.bytes();
-    bytes_.Products(sketch_code_.sketch().grid(), codes, stride, n, estimates);
-    const double factor = sketch_code_.sketch().factor();
-    for (int64_t i = 0; i < n; ++i)
-      estimates[i] *= static_cast<float>(factor * sketch_code_.Norm(codes + i * stride));
+  void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
+    std::vector<float> scale(static_cast<size_t>(n)), bias(scale.size());
+    LoadFactors(codes + gamma_at_, stride_, n, 1, false, scale.data());
+    if (gamma_squared_) LoadFactors(codes + gamma_at_, stride_, n, 1, true, bias.data());
+    queries_.Scores(codes, stride_, n, scale.data(), bias.data(), scores);
   }
 
  private:
-  const SketchCode& sketch_code_;
-  ByteQuery bytes_;
+  int64_t gamma_at_, stride_;
+  bool gamma_squared_;
+  GridQueries queries_;
 };
 
-class ProdQuery : public VectorCode::Query {
+// Of codes whose bytes are parts side by side: the sums of the parts' scores, less the biases of the whole.
+class SumOfParts : public VectorCode::Batch {
  public:
-  ProdQuery(const ProdCode& code, const float* query)
-      : Query(code, SumOfSquares(query, code.dim())),
-        prod_(code),
-        projected_(code.sketch().Project(query).data(), code.sketch().rows(), code.sketch().blocks()) {
-    if (code.mse() == nullptr) return;
-    const std::vector<float> rotated = code.mse()->Rotated(query);
-    rotated_ = std::make_unique<ByteQuery>(rotated.data(), static_cast<int64_t>(rotated.size()),
-                                           code.mse()->blocks());
+  struct Part {
+    std::unique_ptr<VectorCode::Batch> batch;
+    int64_t begin;  // in a code
+  };
+  SumOfParts(const VectorCode& code, const ProjectedQueries& queries, ScoreKind kind, std::vector<Part> parts)
+      : code_(code), count_(queries.rows.rows), parts_(std::move(parts)) {
+    if (queries.weight != nullptr && kind == ScoreKind::kNegativeProduct)
+      weight_.assign(queries.weight, queries.weight + count_);
   }
 
-  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
-    const int64_t stride = prod_.bytes();
-    const GridCode* mse = prod_.mse();
-    const int64_t begin = mse != nullptr ? mse->bytes() : 0;
-    projected_.Products(prod_.sketch().grid(), codes + begin, stride, n, estimates);
-    for (int64_t i = 0; i < n; ++i) {
-      const float gamma = LoadFactor(codes + i * stride + begin + prod_.sketch().bytes());
-      estimates[i] *= static_cast<float>(prod_.sketch().factor() * gamma);
+  void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
+    parts_[0].batch->Scores(codes + parts_[0].begin, n, scores);
+    std::vector<float> more(parts_.size() > 1 ? static_cast<size_t>(count_ * n) : 0);
+    for (size_t p = 1; p < parts_.size(); ++p) {
+      parts_[p].batch->Scores(codes + parts_[p].begin, n, more.data());
+      for (size_t i = 0; i < more.size(); ++i) scores[i] += more[i];
     }
-    if (mse == nullptr) return;
-    std::vector<float> values(static_cast<size_t>(n));
-    rotated_->Products(mse->grid(), codes, stride, n, values.data());
-    for (int64_t i = 0; i < n; ++i)
-      estimates[i] += mse->Scale(codes + i * stride) * values[static_cast<size_t>(i)];
-  }
-
- private:
-  const ProdCode& prod_;
-  ByteQuery projected_;
-  std::unique_ptr<ByteQuery> rotated_;
-};
-
-// Parts lie one after the other in a code; they are scanned as rows of the whole code's stride.
-class SplitQuery : public VectorCode::Query {
- public:
-  SplitQuery(const OutlierSplitCode& code, double squared_norm, std::unique_ptr<Query> fine,
-             std::unique_ptr<Query> coarse)
-      : Query(code, squared_norm), split_(code), fine_(std::move(fine)), coarse_(std::move(coarse)) {}
-
-  void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const override {
-    const int64_t stride = split_.bytes(), fine_bytes = split_.fine().bytes();
-    const int64_t coarse_bytes = split_.coarse().bytes();
-    std::vector<uint8_t> fine(static_cast<size_t>(n * fine_bytes)),
-        coarse(static_cast<size_t>(n * coarse_bytes));
-    for (int64_t i = 0; i < n; ++i) {
-      std::memcpy(&fine[static_cast<size_t>(i * fine_bytes)], codes + i * stride,
-                  static_cast<size_t>(fine_bytes));
-      std::memcpy(&coarse[static_cast<size_t>(i * coarse_bytes)], codes + i * stride + fine_bytes,
-                  static_cast<size_t>(coarse_bytes));
+    if (weight_.empty()) return;
+    std::vector<float> biases(static_cast<size_t>(n));
+    code_.LoadBiases(codes, n, biases.data());
+    for (const float weight : weight_) {
+      for (const float bias : biases) *scores++ -= weight * bias;
     }
-    std::vector<float> rest(static_cast<size_t>(n));
-    fine_->InnerProducts(fine.data(), n, estimates);
-    coarse_->InnerProducts(coarse.data(), n, rest.data());
-    for (int64_t i = 0; i < n; ++i) estimates[i] += rest[static_cast<size_t>(i)];
   }
 
  private:
-  const OutlierSplitCode& split_;
-  std::unique_ptr<Query> fine_, coarse_;
+  const VectorCode& code_;
+  int64_t count_;
+  std::vector<Part> parts_;
+  std::vector<float> weight_;
 };
+
+// Constants of queries, with ||q||^2 for distances: q in the columns from `at` on.
+std::vector<float> WithSquares(const ProjectedQueries& queries, ScoreKind kind, int64_t at) {
+  std::vector<float> constants(queries.constant, queries.constant + queries.rows.rows);
+  for (size_t r = 0; r < constants.size() && kind == ScoreKind::kSquaredDistance; ++r)
+    constants[r] += SumOfSquares(queries.rows.Row(static_cast<int64_t>(r)) + at, queries.rows.cols - at);
+  return constants;
+}
+
+float Multiplier(ScoreKind kind) {
+  return kind == ScoreKind::kSquaredDistance ? -2.0f : -1.0f;
+}
+
+// A code that is a sketch of the whole vector; queries are projected to S q and q itself.
+std::unique_ptr<VectorCode::Batch> SketchAlone(const VectorCode& code, const SignSketch& sketch,
+                                               const ProjectedQueries& queries, ScoreKind kind,
+                                               int64_t stride) {
+  const int64_t width = sketch.width();
+  std::vector<SumOfParts::Part> parts;
+  parts.push_back({std::make_unique<SketchBatch>(sketch, queries.rows.Block(0, 0, queries.rows.rows, width),
+                                                 WithSquares(queries, kind, width), Multiplier(kind),
+                                                 kind == ScoreKind::kSquaredDistance, stride),
+                   0});
+  return std::make_unique<SumOfParts>(code, queries, kind, std::move(parts));
+}
+
+void ProjectWithSketch(const SignSketch& sketch, const float* q, int64_t dim, float* projected) {
+  sketch.Project(q, projected);
+  std::copy(q, q + dim, projected + sketch.width());
+}
 
 }  // namespace
 
@@ -154,27 +162,24 @@ double SignSketch::factor() const {
   return std::sqrt(kHalfPi) / static_cast<double>(rows_);
 }
 
-std::vector<float> SignSketch::Project(const float* q) const {
-  std::vector<float> projected(static_cast<size_t>(rows_));
-  OrderedProduct({transposed_.data(), dim_, rows_}, {q, 1, dim_}, {projected.data(), 1, rows_});
-  return projected;
+void SignSketch::Project(const float* q, float* projected) const {
+  OrderedProduct({transposed_.data(), dim_, rows_}, {q, 1, dim_}, {projected, 1, rows_});
+  std::fill(projected + rows_, projected + width(), 0.0f);
 }
 
 void SignSketch::Encode(MatrixView<const float> r, uint8_t* packed, int64_t stride) const {
   // Places without a row of the sketch get code 0.
-  const int64_t width = blocks_ * kCodeBlock;
-  std::vector<float> projected(static_cast<size_t>(r.rows * width), -1.0f);
-  OrderedProduct({transposed_.data(), dim_, rows_}, r, {projected.data(), r.rows, rows_, width});
+  std::vector<float> projected(static_cast<size_t>(r.rows * width()), -1.0f);
+  OrderedProduct({transposed_.data(), dim_, rows_}, r, {projected.data(), r.rows, rows_, width()});
   constexpr float kZero = 0;
   for (int64_t i = 0; i < r.rows; ++i)
-    RankAndPack(projected.data() + i * width, blocks_, 1, &kZero, 1, packed + i * stride);
+    RankAndPack(projected.data() + i * width(), blocks_, 1, &kZero, 1, packed + i * stride);
 }
 
 void SignSketch::Decode(const uint8_t* packed, int64_t stride, int64_t n, float* x) const {
-  const int64_t width = blocks_ * kCodeBlock;
-  std::vector<float> z(static_cast<size_t>(n * width));
-  for (int64_t i = 0; i < n; ++i) DecodeGrid(grid_, packed + i * stride, blocks_, z.data() + i * width);
-  OrderedProduct({matrix_.data(), rows_, dim_}, {z.data(), n, rows_, width}, {x, n, dim_});
+  std::vector<float> z(static_cast<size_t>(n * width()));
+  for (int64_t i = 0; i < n; ++i) DecodeGrid(grid_, packed + i * stride, blocks_, z.data() + i * width());
+  OrderedProduct({matrix_.data(), rows_, dim_}, {z.data(), n, rows_, width()}, {x, n, dim_});
   for (int64_t j = 0; j < n * dim_; ++j) x[j] *= static_cast<float>(factor());
 }
 
@@ -196,12 +201,18 @@ void SketchCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* c
 void SketchCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   sketch_.Decode(codes, bytes(), n, x);
   for (int64_t i = 0; i < n; ++i, codes += bytes(), x += dim()) {
-    for (int64_t j = 0; j < dim(); ++j) x[j] *= Norm(codes);
+    const float norm = LoadFactor(codes + sketch_.bytes());
+    for (int64_t j = 0; j < dim(); ++j) x[j] *= norm;
   }
 }
 
-std::unique_ptr<VectorCode::Query> SketchCode::Prepare(const float* query) const {
-  return std::make_unique<SketchQuery>(*this, query);
+void SketchCode::Project(const float* q, float* projected) const {
+  ProjectWithSketch(sketch_, q, dim(), projected);
+}
+
+std::unique_ptr<VectorCode::Batch> SketchCode::PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                                            int64_t stride) const {
+  return SketchAlone(*this, sketch_, queries, kind, stride);
 }
 
 ProdCode::ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options)
@@ -216,10 +227,6 @@ ProdCode::ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOpti
 // Codes, norm (with more than one bit; with one, gamma is the norm), signs, gamma.
 int64_t ProdCode::own_bytes() const {
   return mse_bytes() + sketch_.bytes() + kFactorBytes;
-}
-
-float ProdCode::Norm(const uint8_t* code) const {
-  return mse_ ? mse_->Norm(code) : LoadFactor(code + sketch_.bytes());
 }
 
 void ProdCode::EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const {
@@ -255,8 +262,28 @@ void ProdCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   }
 }
 
-std::unique_ptr<VectorCode::Query> ProdCode::Prepare(const float* query) const {
-  return std::make_unique<ProdQuery>(*this, query);
+int64_t ProdCode::projected_dim() const {
+  return sketch_.width() + (mse_ ? mse_->projected_dim() : dim());
+}
+
+void ProdCode::Project(const float* q, float* projected) const {
+  if (!mse_) return ProjectWithSketch(sketch_, q, dim(), projected);
+  mse_->Project(q, projected);
+  sketch_.Project(q, projected + mse_->projected_dim());
+}
+
+std::unique_ptr<VectorCode::Batch> ProdCode::PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                                          int64_t stride) const {
+  if (!mse_) return SketchAlone(*this, sketch_, queries, kind, stride);
+  const int64_t count = queries.rows.rows, width = mse_->projected_dim();
+  std::vector<SumOfParts::Part> parts;
+  parts.push_back(
+      {mse_->PrepareBatch({queries.rows.Block(0, 0, count, width), queries.constant}, kind, stride), 0});
+  parts.push_back({std::make_unique<SketchBatch>(
+                       sketch_, queries.rows.Block(0, width, count, sketch_.width()),
+                       std::vector<float>(static_cast<size_t>(count)), Multiplier(kind), false, stride),
+                   mse_bytes()});
+  return std::make_unique<SumOfParts>(*this, queries, kind, std::move(parts));
 }
 
 OutlierSplitCode::OutlierSplitCode(std::string name, int64_t dim, int bits, Estimator estimator,
@@ -356,14 +383,24 @@ void OutlierSplitCode::Decode(const uint8_t* codes, int64_t n, float* x) const {
   }
 }
 
-std::unique_ptr<VectorCode::Query> OutlierSplitCode::Prepare(const float* query) const {
-  const auto [fine, coarse] = Split(query);
-  return std::make_unique<SplitQuery>(*this, SumOfSquares(query, dim()), fine_->Prepare(fine.data()),
-                                      coarse_->Prepare(coarse.data()));
+void OutlierSplitCode::Project(const float* q, float* projected) const {
+  const auto [fine, coarse] = Split(q);
+  fine_->Project(fine.data(), projected);
+  coarse_->Project(coarse.data(), projected + fine_->projected_dim());
 }
 
-float OutlierSplitCode::Norm(const uint8_t* code) const {
-  return std::hypot(fine_->Norm(code), coarse_->Norm(code + fine_->bytes()));
+std::unique_ptr<VectorCode::Batch> OutlierSplitCode::PrepareBatch(const ProjectedQueries& queries,
+                                                                  ScoreKind kind, int64_t stride) const {
+  const int64_t count = queries.rows.rows, width = fine_->projected_dim();
+  const std::vector<float> zeros(static_cast<size_t>(count));
+  std::vector<SumOfParts::Part> parts;
+  parts.push_back(
+      {fine_->PrepareBatch({queries.rows.Block(0, 0, count, width), queries.constant}, kind, stride), 0});
+  parts.push_back(
+      {coarse_->PrepareBatch({queries.rows.Block(0, width, count, coarse_->projected_dim()), zeros.data()},
+                             kind, stride),
+       fine_->bytes()});
+  return std::make_unique<SumOfParts>(*this, queries, kind, std::move(parts));
 }
 
 }  // namespace lowbit

@@ -25,12 +25,13 @@ class SignSketch {
   SignSketch(int64_t dim, int64_t rows, uint64_t seed);
   int64_t bytes() const { return CodeBytes(1, blocks_); }
   int64_t rows() const { return rows_; }
-  int64_t blocks() const { return blocks_; }
+  // rows, padded to whole blocks.
+  int64_t width() const { return blocks_ * kCodeBlock; }
   const Grid& grid() const { return grid_; }
   // sign(S r) of vectors r (n, dim), packed at packed + i stride; sign(0) = +1.
   void Encode(MatrixView<const float> r, uint8_t* packed, int64_t stride) const;
-  // S q (rows).
-  std::vector<float> Project(const float* q) const;
+  // S q (rows), and zeros up to width().
+  void Project(const float* q, float* projected) const;
   // x (n, dim) = sqrt(pi/2) / rows S^T z.
   void Decode(const uint8_t* packed, int64_t stride, int64_t n, float* x) const;
   // sqrt(pi/2) / rows: the factor of <S q, z>.
@@ -47,9 +48,12 @@ class SketchCode : public VectorCode {
  public:
   SketchCode(int64_t dim, int64_t rows, const VectorCodeOptions& options);
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
-  std::unique_ptr<Query> Prepare(const float* query) const override;
+  // S q and q.
+  int64_t projected_dim() const override { return sketch_.width() + dim(); }
+  void Project(const float* q, float* projected) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                      int64_t stride) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
-  float Norm(const uint8_t* code) const override { return LoadFactor(code + sketch_.bytes()); }
 
   const SignSketch& sketch() const { return sketch_; }
 
@@ -63,9 +67,12 @@ class ProdCode : public VectorCode {
  public:
   ProdCode(std::string name, int64_t dim, int bits, const VectorCodeOptions& options);
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
-  std::unique_ptr<Query> Prepare(const float* query) const override;
+  // Pi q and S q; with 1 bit S q and q.
+  int64_t projected_dim() const override;
+  void Project(const float* q, float* projected) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                      int64_t stride) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
-  float Norm(const uint8_t* code) const override;
 
   const GridCode* mse() const { return mse_.get(); }  // null with 1 bit: u~ = 0
   const SignSketch& sketch() const { return sketch_; }
@@ -88,12 +95,12 @@ class OutlierSplitCode : public VectorCode {
   std::vector<float> Parameters() const override;
   void SetParameters(std::span<const float> parameters) override;
   void Decode(const uint8_t* codes, int64_t n, float* x) const override;
-  std::unique_ptr<Query> Prepare(const float* query) const override;
+  // Of both parts.
+  int64_t projected_dim() const override { return fine_->projected_dim() + coarse_->projected_dim(); }
+  void Project(const float* q, float* projected) const override;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                      int64_t stride) const override;
   void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const override;
-  float Norm(const uint8_t* code) const override;
-
-  const VectorCode& fine() const { return *fine_; }
-  const VectorCode& coarse() const { return *coarse_; }
 
  private:
   int64_t own_bytes() const override { return fine_->bytes() + coarse_->bytes(); }

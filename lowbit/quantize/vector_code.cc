@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "lowbit/base/error.h"
+#include "lowbit/base/finite.h"
 #include "lowbit/base/float16.h"
 #include "lowbit/kernel/code_scores.h"
 #include "lowbit/quantize/centered_code.h"
@@ -68,37 +69,6 @@ std::unique_ptr<VectorCode> MakeUncentered(std::string_view name, int64_t dim,
   FailUsage("\"{}\" is not a vector code; known: {}", name, Listed());
 }
 
-// Query by query: codes whose queries have nothing to share.
-class SingleQueries : public VectorCode::Batch {
- public:
-  SingleQueries(const VectorCode& code, const ProjectedQueries& queries, ScoreKind kind)
-      : code_(code), constant_(queries.constant, queries.constant + queries.rows.rows), kind_(kind) {
-    for (int64_t r = 0; r < queries.rows.rows; ++r) queries_.push_back(code.Prepare(queries.rows.Row(r)));
-    if (queries.weight != nullptr) weight_.assign(queries.weight, queries.weight + queries.rows.rows);
-  }
-  void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
-    const bool biased = kind_ == ScoreKind::kNegativeProduct && !weight_.empty();
-    std::vector<float> biases(static_cast<size_t>(biased ? n : 0));
-    if (biased) code_.LoadBiases(codes, n, biases.data());
-    for (size_t r = 0; r < queries_.size(); ++r, scores += n) {
-      if (kind_ == ScoreKind::kSquaredDistance) {
-        queries_[r]->SquaredDistances(codes, n, scores);
-        for (int64_t i = 0; i < n; ++i) scores[i] = constant_[r] + scores[i];
-      } else {
-        queries_[r]->InnerProducts(codes, n, scores);
-        for (int64_t i = 0; i < n; ++i) scores[i] = constant_[r] - scores[i];
-        for (size_t i = 0; i < biases.size(); ++i) scores[i] -= weight_[r] * biases[i];
-      }
-    }
-  }
-
- private:
-  const VectorCode& code_;
-  std::vector<std::unique_ptr<VectorCode::Query>> queries_;
-  std::vector<float> constant_, weight_;
-  ScoreKind kind_;
-};
-
 }  // namespace
 
 void StoreFactor(double value, const char* what, int64_t row, uint8_t* at) {
@@ -114,26 +84,33 @@ float LoadFactor(const uint8_t* at) {
   return F16ToFloat(half);
 }
 
-void VectorCode::Project(const float* q, float* projected) const {
-  std::copy(q, q + dim_, projected);
-}
-
-std::unique_ptr<VectorCode::Batch> VectorCode::PrepareBatch(const ProjectedQueries& queries,
-                                                            ScoreKind kind) const {
-  return std::make_unique<SingleQueries>(*this, queries, kind);
-}
-
 void VectorCode::Batch::ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const {
   Scores(codes, n, passed.score);
   SelectPassed(n, passed);
 }
 
+VectorCode::Query::Query(const VectorCode& code, const float* query)
+    : code_(code), projected_(static_cast<size_t>(code.projected_dim())) {
+  if (!AllFinite({query, static_cast<size_t>(code.dim())}))
+    Fail("a query holds a NaN or an infinity; it must be finite");
+  code.Project(query, projected_.data());
+}
+
+void VectorCode::Query::Scores(ScoreKind kind, const uint8_t* codes, int64_t n, float* scores) const {
+  constexpr int64_t kRun = 4096;  // codes whose factors are in memory at a time
+  const float zero = 0;
+  const auto batch = code_.PrepareBatch({{projected_.data(), 1, code_.projected_dim()}, &zero}, kind);
+  for (int64_t begin = 0; begin < n; begin += kRun)
+    batch->Scores(codes + begin * code_.bytes(), std::min(kRun, n - begin), scores + begin);
+}
+
+void VectorCode::Query::InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const {
+  Scores(ScoreKind::kNegativeProduct, codes, n, estimates);
+  for (int64_t i = 0; i < n; ++i) estimates[i] = -estimates[i];
+}
+
 void VectorCode::Query::SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const {
-  InnerProducts(codes, n, estimates);
-  for (int64_t i = 0; i < n; ++i) {
-    const double norm = code_.Norm(codes + i * code_.bytes());
-    estimates[i] = static_cast<float>(squared_norm_ + norm * norm - 2.0 * estimates[i]);
-  }
+  Scores(ScoreKind::kSquaredDistance, codes, n, estimates);
 }
 
 void VectorCode::StoreBiases(const float* biases, int64_t n, const char* what, int64_t first,

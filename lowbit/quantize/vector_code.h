@@ -49,21 +49,6 @@ struct ProjectedQueries {
 
 class VectorCode {
  public:
-  // A query made ready for many codes. It refers to the code it was made by.
-  class Query {
-   public:
-    virtual ~Query() = default;
-    // estimates[i] ~ <query, x_i>, for n codes one after another.
-    virtual void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const = 0;
-    // estimates[i] ~ ||query - x_i||^2. Throws when the code stores no norms.
-    virtual void SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const;
-
-   protected:
-    Query(const VectorCode& code, double squared_norm) : code_(code), squared_norm_(squared_norm) {}
-    const VectorCode& code_;
-    double squared_norm_;
-  };
-
   // Several queries made ready together, so that a code is decoded once for all of them. Lower scores are
   // nearer. A score does not depend on the queries beside it.
   class Batch {
@@ -74,6 +59,22 @@ class VectorCode {
     virtual void Scores(const uint8_t* codes, int64_t n, float* scores) const = 0;
     // Those of the same scores that pass the queries' limits.
     virtual void ScoresWithin(const uint8_t* codes, int64_t n, const PassedRows& passed) const;
+  };
+
+  // One query, for as many codes as one likes. It refers to the code it was made by.
+  class Query {
+   public:
+    // estimates[i] ~ <query, x_i>, for n codes one after another.
+    void InnerProducts(const uint8_t* codes, int64_t n, float* estimates) const;
+    // estimates[i] ~ ||query - x_i||^2. Throws when the code stores no norms.
+    void SquaredDistances(const uint8_t* codes, int64_t n, float* estimates) const;
+
+   private:
+    friend class VectorCode;
+    Query(const VectorCode& code, const float* query);
+    void Scores(ScoreKind kind, const uint8_t* codes, int64_t n, float* scores) const;
+    const VectorCode& code_;
+    std::vector<float> projected_;
   };
 
   virtual ~VectorCode() = default;
@@ -93,22 +94,25 @@ class VectorCode {
   // x (n, d) as the code means it: InnerProducts estimates <query, decoded>, up to the rounding of the query
   // to 8 bits.
   virtual void Decode(const uint8_t* codes, int64_t n, float* x) const = 0;
-  virtual std::unique_ptr<Query> Prepare(const float* query) const = 0;
+  // Throws Error for a query that is not finite.
+  Query Prepare(const float* query) const { return {*this, query}; }
 
-  // What a query goes through before it meets codes, as far as it is linear (a rotation); the identity unless
-  // a code says otherwise. Project(q - c) = Project(q) - Project(c) spares the work where one query meets the
-  // codes of many residuals x - c. projected (projected_dim()) of q (d).
-  virtual int64_t projected_dim() const { return dim_; }
-  virtual void Project(const float* q, float* projected) const;
+  // What a query goes through before it meets codes, as far as it is linear: a rotation, a sketch. Project(q
+  // - c) = Project(q) - Project(c) spares the work where one query meets the codes of many residuals x - c.
+  // projected (projected_dim()) of q (d).
+  virtual int64_t projected_dim() const = 0;
+  virtual void Project(const float* q, float* projected) const = 0;
   // The batch keeps nothing of the queries. Squared distances throw when the code stores no norms.
-  virtual std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const;
+  std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind) const {
+    return PrepareBatch(queries, kind, bytes());
+  }
+  // The same for codes that lie `stride` bytes apart: parts of others.
+  virtual std::unique_ptr<Batch> PrepareBatch(const ProjectedQueries& queries, ScoreKind kind,
+                                              int64_t stride) const = 0;
 
   // One slice of Encode on the calling thread; `first` is its first row's number for messages. Biases are
   // left as they are.
   virtual void EncodeRows(MatrixView<const float> x, int64_t first, uint8_t* codes) const = 0;
-  // ||x|| as stored with a code. Throws when the code stores no norms.
-  virtual float Norm(const uint8_t* code) const = 0;
-
   // The numbers beside n codes (VectorCodeOptions::bias), in f16. `what` they are is for messages.
   void StoreBiases(const float* biases, int64_t n, const char* what, int64_t first, uint8_t* codes) const;
   void LoadBiases(const uint8_t* codes, int64_t n, float* biases) const;

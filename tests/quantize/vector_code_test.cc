@@ -65,8 +65,8 @@ TEST(VectorCode, EstimatesAreInnerProductsWithTheDecodedVector) {
       std::vector<float> decoded(x.size()), products(5), distances(5);
       code->Decode(codes.data(), 5, decoded.data());
       const auto query = code->Prepare(q.data());
-      query->InnerProducts(codes.data(), 5, products.data());
-      query->SquaredDistances(codes.data(), 5, distances.data());
+      query.InnerProducts(codes.data(), 5, products.data());
+      query.SquaredDistances(codes.data(), 5, distances.data());
       const double size = std::sqrt(Dot(q.data(), q.data(), d));
       for (int64_t i = 0; i < 5; ++i) {
         const float* row = &x[static_cast<size_t>(i * d)];
@@ -110,9 +110,9 @@ TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
           for (size_t j = 0; shifted && j < own.size(); ++j) own[j] -= c[j];
           const auto query = code->Prepare(own.data());
           if (kind == ScoreKind::kSquaredDistance) {
-            query->SquaredDistances(codes.data(), kCodes, single.data());
+            query.SquaredDistances(codes.data(), kCodes, single.data());
           } else {
-            query->InnerProducts(codes.data(), kCodes, single.data());
+            query.InnerProducts(codes.data(), kCodes, single.data());
             for (float& s : single) s = -s;
           }
           for (size_t i = 0; i < single.size(); ++i) {
@@ -257,7 +257,7 @@ TEST(TurboQuant, ProdIsUnbiasedWithTheStatedVariance) {
       const auto code = MakeVectorCode(name, kD, {.rotation = {.seed = seed}});
       const std::vector<uint8_t> codes = Encoded(*code, x);
       std::vector<float> estimate(kVectors), r = x;
-      code->Prepare(q.data())->InnerProducts(codes.data(), kVectors, estimate.data());
+      code->Prepare(q.data()).InnerProducts(codes.data(), kVectors, estimate.data());
       const auto* prod = dynamic_cast<const ProdCode*>(code.get());
       for (int64_t i = 0; i < kVectors; ++i) {
         const float* row = &x[static_cast<size_t>(i * kD)];
@@ -384,8 +384,8 @@ TEST(VectorCode, CentredCodesTakeTheMeanOff) {
     const VectorCode& code = which == 0 ? *plain : *centred;
     const std::vector<uint8_t> codes = Encoded(code, x);
     std::vector<float> products(kN), distances(kN);
-    code.Prepare(q.data())->InnerProducts(codes.data(), kN, products.data());
-    code.Prepare(q.data())->SquaredDistances(codes.data(), kN, distances.data());
+    code.Prepare(q.data()).InnerProducts(codes.data(), kN, products.data());
+    code.Prepare(q.data()).SquaredDistances(codes.data(), kN, distances.data());
     for (int64_t i = 0; i < kN; ++i) {
       const float* row = &x[static_cast<size_t>(i * kD)];
       const double exact = Dot(q.data(), row, kD);
