@@ -27,7 +27,7 @@ TEST(OrderedProduct, IsThePlainLoopOnEveryTarget) {
           for (int64_t i = 0; i < m; ++i) {
             float sum = 0;
             for (int64_t j = 0; j < d; ++j) {
-              const float product = from(r, j) * s[static_cast<size_t>(j * m + i)];
+              volatile float product = from(r, j) * s[static_cast<size_t>(j * m + i)];  // not fused
               sum += product;
             }
             expected[static_cast<size_t>(r * (m + kGap) + i)] = sum;
