@@ -237,8 +237,9 @@ TEST_F(IndexSearchTest, RangeIsAllWithinTheRadius) {
 }
 
 TEST_F(IndexSearchTest, ResultsDoNotDependOnThreads) {
-  const VectorSet base(500, 32, 14), queries(40, 32, 15);
-  for (const char* spec : {"TQ4", "IVF16,Trellis2", "IVF16,PQ8x4,Refine(SQ8)", "Flat"}) {
+  // Enough for every thread to have queries of its own, and for more than one share of a list.
+  const VectorSet base(4500, 32, 14), queries(1000, 32, 15);
+  for (const char* spec : {"TQ4", "TQ2.5-prod", "IVF16,Trellis2", "IVF16,PQ8x4,Refine(SQ8)", "Flat"}) {
     const VectorIndex index = Build(spec, Metric::kL2, base);
     std::vector<Neighbors> results;
     for (const int threads : {1, 2, 7}) {
