@@ -2,10 +2,11 @@
 // of queries. Two kinds:
 //
 //   rotated   quantize/vector_code.h. Codes are of residuals x - c, c the centroid of the vector's list, and
-//             distances estimates, unbiased where the code's are: ||q - c - (x - c)||^2. With the axis of a
-//             list, c / ||c|| = a, codes for products are of the part of x - c orthogonal to it, and the rest
-//             is kept as a number: <q, x> = <q, c> + <q, a> <x - c, a> + <q - <q, a> a, x - c - <x - c, a>
-//             a>. What is left to estimate is the product of the two orthogonal parts.
+//             distances estimates, unbiased where the code's are: ||q - c - (x - c)||^2. For products a list
+//             has an axis a = c / ||c||; what the residual has along it is kept as a number, and the code is
+//             of the rest, r = x - c - <x - c, a> a:
+//               <q, x> = <q, c> + <q, a> <x - c, a> + <q - <q, a> a, r>,
+//             so that only the product of the parts orthogonal to the axis is an estimate.
 //   decoded   all others (f32, f16, scalar, product and residual quantizers) keep x itself; a distance is
 //             that to the decoded vector. Vectors are decoded a few at a time for all queries of a batch.
 #pragma once

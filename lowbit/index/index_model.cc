@@ -76,9 +76,9 @@ PointBlock MetricSource::Read(int64_t first, int64_t rows, PointScratch& scratch
 
 IndexModel::IndexModel(IndexSpec spec, Metric metric, bool axial, int64_t dim, uint64_t seed)
     : spec_(std::move(spec)), metric_(metric), dim_(dim), seed_(seed) {
-  const Beside fine = metric == Metric::kL2 ? Beside::kNorm : Beside::kNothing;
-  codec_ = MakeCodec(spec_.codec, dim, axial ? Beside::kAlongAxis : fine, seed);
-  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, fine, seed + 1);
+  const Beside needed = metric == Metric::kL2 ? Beside::kNorm : Beside::kNothing;
+  codec_ = MakeCodec(spec_.codec, dim, axial ? Beside::kAlongAxis : needed, seed);
+  if (!spec_.refine.empty()) fine_ = MakeCodec(spec_.refine[0], dim, needed, seed + 1);
 }
 
 float IndexModel::InverseNorm(int64_t list) const {

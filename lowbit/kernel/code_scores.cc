@@ -65,6 +65,19 @@ struct TileScores {
   int64_t left;                                      // codes
 };
 
+// A bit a lane.
+HWY_INLINE uint64_t BitsOf(hn::Mask<DF> mask) {
+#if HWY_TARGET == HWY_AVX3
+  return mask.raw;
+#else
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(DF(), mask, bytes);
+  uint64_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits;
+#endif
+}
+
 // Where scores go: all of them,
 struct AllScores {
   float* scores;  // (count, n)
@@ -86,19 +99,6 @@ struct AllScores {
     });
   }
 };
-
-// A bit a lane.
-HWY_INLINE uint64_t BitsOf(hn::Mask<DF> mask) {
-#if HWY_TARGET == HWY_AVX3
-  return mask.raw;
-#else
-  uint8_t bytes[8] = {};
-  hn::StoreMaskBits(DF(), mask, bytes);
-  uint64_t bits;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits;
-#endif
-}
 
 // or those within the queries' limits. Few are, so that one branch settles most tiles.
 struct PassedScores {
@@ -141,7 +141,10 @@ HWY_INLINE void TakeScores(const TileScores& t, int r, Total&& total, const Sink
   Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
     const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
     const Floats value = Sub(ToFloats(total(p)), SetFloats(t.middle[r]));
-    const Floats offset = MulAdd(SetFloats(t.weight[r]), bias, SetFloats(t.constant[r]));
+    // The same numbers, but additions do not wait for what multiplies.
+    const Floats constant = SetFloats(t.constant[r]);
+    const Floats offset =
+        t.weight == nullptr ? Add(bias, constant) : MulAdd(SetFloats(t.weight[r]), bias, constant);
     score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, offset);
   });
   sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
@@ -224,7 +227,7 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
       const auto of = [&](int64_t r) {
         return TileScores{queries.factor + r,
                           queries.middle + r,
-                          queries.weight + r,
+                          queries.weight == nullptr ? nullptr : queries.weight + r,
                           queries.constant + r,
                           own_scale + i,
                           own_bias + i,
@@ -431,8 +434,8 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
   ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
   for (int64_t r = 0; r < queries.count; ++r) {
     LOWBIT_KERNEL(Finish)
-    (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.weight[r], queries.constant[r],
-     scale, bias, scores + r * n);
+    (sums.data() + r * n, n, queries.factor[r], queries.middle[r],
+     queries.weight == nullptr ? 1.0f : queries.weight[r], queries.constant[r], scale, bias, scores + r * n);
   }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <numeric>
 
 #include "lowbit/base/buffer.h"
@@ -30,8 +32,8 @@ class GridBatch : public VectorCode::Batch {
         kind_(kind),
         biased_(queries.weight != nullptr),
         stride_(stride),
-        queries_(code.grid(), queries.rows, kind == ScoreKind::kSquaredDistance ? -2.0f : -1.0f,
-                 Weights(queries, kind), Constants(queries, kind)) {}
+        queries_(code.grid(), queries.rows, FactorOfProduct(kind), ConstantsOf(queries, kind),
+                 Weights(queries, kind)) {}
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
     const Factors of = FactorsOf(codes, n);
@@ -60,18 +62,13 @@ class GridBatch : public VectorCode::Batch {
     }
     return of;
   }
+  // Of the biases: squared norms count once, those of the caller as it says, and zeros may count as they are.
   static std::vector<float> Weights(const ProjectedQueries& queries, ScoreKind kind) {
-    const bool distances = kind == ScoreKind::kSquaredDistance;
-    std::vector<float> weights(static_cast<size_t>(queries.rows.rows), distances ? 1.0f : 0.0f);
-    for (size_t r = 0; r < weights.size() && !distances && queries.weight != nullptr; ++r)
-      weights[r] = -queries.weight[r];
+    std::vector<float> weights;
+    if (kind == ScoreKind::kNegativeProduct && queries.weight != nullptr)
+      std::transform(queries.weight, queries.weight + queries.rows.rows, std::back_inserter(weights),
+                     std::negate<>());
     return weights;
-  }
-  static std::vector<float> Constants(const ProjectedQueries& queries, ScoreKind kind) {
-    std::vector<float> constants(queries.constant, queries.constant + queries.rows.rows);
-    for (size_t r = 0; r < constants.size() && kind == ScoreKind::kSquaredDistance; ++r)
-      constants[r] += SumOfSquares(queries.rows.Row(static_cast<int64_t>(r)), queries.rows.cols);
-    return constants;
   }
 
   const GridCode& code_;
@@ -172,15 +169,23 @@ void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes) {
   }
 }
 
+std::vector<float> ConstantsOf(const ProjectedQueries& queries, ScoreKind kind, int64_t begin) {
+  std::vector<float> constants(queries.constant, queries.constant + queries.rows.rows);
+  for (size_t r = 0; r < constants.size() && kind == ScoreKind::kSquaredDistance; ++r)
+    constants[r] +=
+        SumOfSquares(queries.rows.Row(static_cast<int64_t>(r)) + begin, queries.rows.cols - begin);
+  return constants;
+}
+
 GridQueries::GridQueries(const Grid& grid, MatrixView<const float> rows, float multiplier,
-                         std::vector<float> weight, std::vector<float> constant)
+                         std::vector<float> constant, std::vector<float> weight)
     : alphabet_(grid.alphabet),
       blocks_(rows.cols / kCodeBlock),
       bytes_(static_cast<size_t>(rows.rows * rows.cols)),
       factor_(static_cast<size_t>(rows.rows)),
       middle_(factor_.size()),
-      weight_(std::move(weight)),
-      constant_(std::move(constant)) {
+      constant_(std::move(constant)),
+      weight_(std::move(weight)) {
   for (int64_t r = 0; r < rows.rows; ++r) {
     int32_t sum = 0;
     const float step = RoundToBytes(rows.Row(r), rows.cols, bytes_.data() + r * rows.cols, &sum);
@@ -194,8 +199,8 @@ ByteQueries GridQueries::queries() const {
           bytes_.data(),
           factor_.data(),
           middle_.data(),
-          weight_.data(),
-          constant_.data()};
+          constant_.data(),
+          weight_.empty() ? nullptr : weight_.data()};
 }
 
 void GridQueries::Scores(const uint8_t* codes, int64_t stride, int64_t n, const float* scale,

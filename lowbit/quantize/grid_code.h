@@ -38,13 +38,20 @@ Grid UniformGrid(int bits);
 // and only 2^(bits-1) n points are met. codes (n) in [0, 2^bits).
 void LargestCosineCodes(const float* y, int64_t n, int bits, uint8_t* codes);
 
+// What <q, x> counts in a score of that kind, and the rest of it that depends on the query alone: its
+// constant, for distances with the square of its columns from `begin` on.
+constexpr float FactorOfProduct(ScoreKind kind) {
+  return kind == ScoreKind::kSquaredDistance ? -2.0f : -1.0f;
+}
+std::vector<float> ConstantsOf(const ProjectedQueries& queries, ScoreKind kind, int64_t begin = 0);
+
 // Queries rounded to bytes, and their scores of codes of a grid:
 //   constant_r + weight_r bias_i + multiplier scale_i <q_r, v_i>.
 class GridQueries {
  public:
-  // rows (queries, 32 blocks); weight and constant of each.
-  GridQueries(const Grid& grid, MatrixView<const float> rows, float multiplier, std::vector<float> weight,
-              std::vector<float> constant);
+  // rows (queries, 32 blocks); the constant of each, and its weight (none: 1 for all).
+  GridQueries(const Grid& grid, MatrixView<const float> rows, float multiplier, std::vector<float> constant,
+              std::vector<float> weight = {});
   // Of n packed codes `stride` bytes apart, with scale and bias (n): all scores (queries, n), or those within
   // the queries' limits.
   void Scores(const uint8_t* codes, int64_t stride, int64_t n, const float* scale, const float* bias,
@@ -58,7 +65,7 @@ class GridQueries {
   CodeAlphabet alphabet_;
   int64_t blocks_;
   std::vector<int8_t> bytes_;
-  std::vector<float> factor_, middle_, weight_, constant_;
+  std::vector<float> factor_, middle_, constant_, weight_;
 };
 
 // v (32 blocks) of packed codes.

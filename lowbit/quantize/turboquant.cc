@@ -30,13 +30,13 @@ VectorCodeOptions OfPart(VectorCodeOptions options, uint64_t salt = 0) {
 class SketchBatch : public VectorCode::Batch {
  public:
   // rows: S q, padded to whole blocks.
-  SketchBatch(const SignSketch& sketch, MatrixView<const float> rows, const std::vector<float>& constant,
+  SketchBatch(const SignSketch& sketch, MatrixView<const float> rows, std::vector<float> constant,
               float multiplier, bool gamma_squared, int64_t stride)
       : gamma_at_(sketch.bytes()),
         stride_(stride),
         gamma_squared_(gamma_squared),
-        queries_(sketch.grid(), rows, multiplier * static_cast<float>(sketch.factor()),
-                 std::vector<float>(constant.size(), 1.0f), constant) {}
+        queries_(sketch.grid(), rows, multiplier * static_cast<float>(sketch.factor()), std::move(constant)) {
+  }
 
   void Scores(const uint8_t* codes, int64_t n, float* scores) const override {
     std::vector<float> scale(static_cast<size_t>(n)), bias(scale.size());
@@ -86,18 +86,6 @@ class SumOfParts : public VectorCode::Batch {
   std::vector<float> weight_;
 };
 
-// Constants of queries, with ||q||^2 for distances: q in the columns from `at` on.
-std::vector<float> WithSquares(const ProjectedQueries& queries, ScoreKind kind, int64_t at) {
-  std::vector<float> constants(queries.constant, queries.constant + queries.rows.rows);
-  for (size_t r = 0; r < constants.size() && kind == ScoreKind::kSquaredDistance; ++r)
-    constants[r] += SumOfSquares(queries.rows.Row(static_cast<int64_t>(r)) + at, queries.rows.cols - at);
-  return constants;
-}
-
-float Multiplier(ScoreKind kind) {
-  return kind == ScoreKind::kSquaredDistance ? -2.0f : -1.0f;
-}
-
 // A code that is a sketch of the whole vector; queries are projected to S q and q itself.
 std::unique_ptr<VectorCode::Batch> SketchAlone(const VectorCode& code, const SignSketch& sketch,
                                                const ProjectedQueries& queries, ScoreKind kind,
@@ -105,7 +93,7 @@ std::unique_ptr<VectorCode::Batch> SketchAlone(const VectorCode& code, const Sig
   const int64_t width = sketch.width();
   std::vector<SumOfParts::Part> parts;
   parts.push_back({std::make_unique<SketchBatch>(sketch, queries.rows.Block(0, 0, queries.rows.rows, width),
-                                                 WithSquares(queries, kind, width), Multiplier(kind),
+                                                 ConstantsOf(queries, kind, width), FactorOfProduct(kind),
                                                  kind == ScoreKind::kSquaredDistance, stride),
                    0});
   return std::make_unique<SumOfParts>(code, queries, kind, std::move(parts));
@@ -281,7 +269,7 @@ std::unique_ptr<VectorCode::Batch> ProdCode::PrepareBatch(const ProjectedQueries
       {mse_->PrepareBatch({queries.rows.Block(0, 0, count, width), queries.constant}, kind, stride), 0});
   parts.push_back({std::make_unique<SketchBatch>(
                        sketch_, queries.rows.Block(0, width, count, sketch_.width()),
-                       std::vector<float>(static_cast<size_t>(count)), Multiplier(kind), false, stride),
+                       std::vector<float>(static_cast<size_t>(count)), FactorOfProduct(kind), false, stride),
                    mse_bytes()});
   return std::make_unique<SumOfParts>(*this, queries, kind, std::move(parts));
 }

@@ -5,9 +5,9 @@
 //   tq1 ... tq4               b                       TurboQuant mse: x^ = ||x|| Pi^T c(Pi x / ||x||)
 //   tqB-debiased              b                       the same over 1 - D_b: unbiased over rotations
 //   tqB-rescaled              b                       the same times ||x||^2 / <x, x^>: unbiased as RaBitQ is
-//   tqB-prod                  b, 1 of them a sketch   TurboQuant prod: signs of a Gaussian sketch of the
-//   residual tq2.5, tq3.5 (-prod ...)  2.25, 3.25              a quarter of the dimensions one bit finer
-//   (needs Train) qjl                       1                       signs of a Gaussian sketch of x itself
+//   tqB-prod                  b, 1 of them a sketch   TurboQuant prod: signs of a sketch of the residual
+//   tq2.5, tq3.5 (-prod ...)  2.25, 3.25              a quarter of the dimensions one bit finer (Train)
+//   qjl                       1                       signs of a Gaussian sketch of x itself
 //   rabitq1 ... rabitq8       b                       RaBitQ: the grid point of largest cosine, rescaled
 //   trellis1 ... trellis4     b                       a bit-shift trellis code (kernel/code_scan.h), rescaled
 //
