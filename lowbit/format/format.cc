@@ -127,7 +127,7 @@ Format ParseFormat(std::string_view text) {
   if (const auto format = ParseInteger(lower)) return *format;
   if (const auto format = FindScalarFormat(lower)) return Stored(*format, text);
   std::vector<std::string> names = AllNames();
-  for (const std::string& name : ScalarFormatNames()) names.push_back(name);
+  for (const std::string& name : ScalarFormatSuggestions()) names.push_back(name);
   FailUsage(
       "\"{}\" is not a format; did you mean {}? A format is int2|3|4|5|6|8, then -gN (N a multiple of 32) or "
       "nothing for one scale a row, then -asym for zero points; or q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k "

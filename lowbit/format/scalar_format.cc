@@ -335,18 +335,24 @@ std::optional<ScalarFormat> FindScalarFormat(std::string_view text) {
   return format && BuildsATable(format->alphabet) ? format : std::nullopt;
 }
 
+const std::vector<std::string>& ScalarFormatSuggestions() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = ScalarFormatNames();
+    for (size_t i = 0, count = all.size(); i < count; ++i) {
+      for (const char* group : {"-g32", "-g64", "-g128"}) {
+        if (FindScalarFormat(all[i] + group)) all.push_back(all[i] + group);
+      }
+    }
+    return all;
+  }();
+  return names;
+}
+
 ScalarFormat ParseScalarFormat(std::string_view text) {
   if (const auto format = FindScalarFormat(text)) return *format;
   std::string lower(text.substr(0, 32));
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> all = ScalarFormatNames();
-    for (size_t i = 0, count = all.size(); i < count; ++i) {
-      for (const char* group : {"-g32", "-g64", "-g128"}) all.push_back(all[i] + group);
-    }
-    return all;
-  }();
   FailUsage(
       "\"{}\" is not a number format; did you mean {}? An alphabet (int4, int4-asym, e2m1, nf4, iq4nl, "
       "apot4, pot4, "
@@ -356,7 +362,7 @@ ScalarFormat ParseScalarFormat(std::string_view text) {
       "scale's format (-f32, -f16, -e8m0, -e4m3) and how it is chosen (-mse, -absmax; ternary and binary "
       "also "
       "-mean, -median); or mxfp4, mxfp6, mxfp8, mxint8, nvfp4",
-      text.substr(0, 80), NearestName(names, lower));
+      text.substr(0, 80), NearestName(ScalarFormatSuggestions(), lower));
 }
 
 std::string NameOf(const ScalarFormat& format) {

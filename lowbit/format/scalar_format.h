@@ -102,7 +102,9 @@ std::string NameOf(const ScalarFormat& format);
 // format has none). The f32 scale of a tensor is not in it.
 double BitsPerValue(const ScalarFormat& format, double group);
 
-// One name for each kind of alphabet and whole format, for lists and suggestions.
+// One name for each kind of alphabet and whole format, for lists.
 std::vector<std::string> ScalarFormatNames();
+// The same and with common groups, for suggestions.
+const std::vector<std::string>& ScalarFormatSuggestions();
 
 }  // namespace lowbit

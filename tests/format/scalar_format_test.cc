@@ -37,6 +37,10 @@ TEST(ScalarFormat, NumbersAreKeptExactly) {
   }
 }
 
+TEST(ScalarFormat, WhatIsSuggestedIsAFormat) {
+  for (const std::string& name : ScalarFormatSuggestions()) EXPECT_TRUE(FindScalarFormat(name)) << name;
+}
+
 TEST(ScalarFormat, ANearNameIsSuggested) {
   for (const auto& [wrong, right] : {std::pair{"e2m1x", "e2m1"},
                                      {"nf5", "nf4"},
