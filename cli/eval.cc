@@ -43,8 +43,10 @@ void PrintByContext(const Scores& scores, const ScoreOptions& options) {
                   fmt::format("{:.4f}", part.reference_perplexity()), fmt::format("{:.5f}", part.kl_mean()),
                   fmt::format("{:.2f} %", part.agreement() * 100)});
   }
-  fmt::print("\n{}cache {}: the newest {} to {} positions are f16, older ones packed.\n", table.ToText(),
-             NameOf(options.cache), kCacheTail, kCacheTail + kCachePage - 1);
+  fmt::print(
+      "\n{}cache {}: text is read in pieces of {} tokens, before each of which the newest {} to {} positions "
+      "are f16 and older ones packed.\n",
+      table.ToText(), NameOf(options.cache), kCacheTail, kCacheTail, kCacheTail + kCachePage - 1);
 }
 
 int Run(const Options& o, const Common& common) {
