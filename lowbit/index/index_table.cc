@@ -70,6 +70,7 @@ constexpr uint64_t kSegmentBytes = 8 + 8 + 4 + 24 + 3 * 16, kCheckedBytes = 24;
 
 // Axial codes are stored as metrics of their own, so that programs that do not know them refuse the file.
 constexpr uint32_t kAxialProduct = 4, kAxialCosine = 5;
+constexpr uint32_t kCosineWithNorms = 3;  // of a version in between, no longer read
 
 uint64_t IndexTable::rows() const {
   uint64_t rows = 0;
@@ -112,6 +113,8 @@ IndexTable ParseIndexTable(std::span<const std::byte> bytes, uint64_t file_bytes
   IndexTable table;
   table.spec = r.GetText();
   const auto metric = r.Get<uint32_t>();
+  if (metric == kCosineWithNorms)
+    Fail("{}: cosines with norms (metric 3) are no longer read; build the index again", name);
   table.axial = metric == kAxialProduct || metric == kAxialCosine;
   if (metric > static_cast<uint32_t>(Metric::kCosine) && !table.axial)
     Fail("{}: metric {} is not known", name, metric);

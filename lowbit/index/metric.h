@@ -34,9 +34,9 @@ inline Metric ParseMetric(std::string_view name) {
   FailUsage("\"{}\" is not a metric; known: l2, ip (inner product), cosine", name);
 }
 
-// Its own inverse.
+// Its own inverse. No score is -0.
 constexpr float ScoreOfDistance(Metric metric, float distance) {
-  return metric == Metric::kL2 ? distance : -distance;
+  return metric == Metric::kL2 ? distance : 0.0f - distance;
 }
 
 }  // namespace lowbit

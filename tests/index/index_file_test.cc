@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <set>
 #include <thread>
 
@@ -56,6 +57,14 @@ TEST_F(IndexFileTest, TablesComeBack) {
     }
   }
   const std::string text = Serialize(table);
+  for (const uint32_t metric : {3u, 6u}) {
+    std::string other = text;
+    std::memcpy(other.data() + sizeof(uint32_t) + table.spec.size(), &metric, sizeof metric);
+    EXPECT_NE(MessageOf([&] {
+                ParseIndexTable(Bytes(other), 4096, "t");
+              }).find(metric == 3 ? "build the index again" : "metric 6 is not known"),
+              std::string::npos);
+  }
   for (size_t size = 0; size < text.size(); ++size)
     EXPECT_THROW(ParseIndexTable(Bytes(text).first(size), 4096, "t"), Error) << size;
   EXPECT_NE(MessageOf([&] { ParseIndexTable(Bytes(text), 450, "t"); }).find("t: a section of 8 bytes"),
