@@ -36,10 +36,14 @@ class IndexCodec {
   virtual int64_t bytes() const = 0;
   // Codes are of x - c; queries of squared distances are then q - c.
   virtual bool of_residuals() const { return false; }
-  // A number is kept beside each code: <x - c, a>. StoreAlong puts it there, after Encode.
+  // Whether <x - c, a> is kept beside each code.
   virtual bool axial() const { return false; }
-  virtual void StoreAlong(const float*, int64_t, int64_t, uint8_t*) const {}
-  virtual float Along(const uint8_t*) const { return 0; }
+  // Of axial codes: puts along (n) beside codes (n, bytes()), after Encode. `first` is the first row's number
+  // for messages. Throws Error for numbers beyond f16.
+  virtual void StoreAlong(const float* /*along*/, int64_t /*n*/, int64_t /*first*/,
+                          uint8_t* /*codes*/) const {}
+  // The number beside a code; 0 where there is none.
+  virtual float Along(const uint8_t* /*code*/) const { return 0; }
 
   // Learns from x (n, d), residuals where codes are of residuals. kmeans: seed and progress of k-means, where
   // the codec runs it.

@@ -141,10 +141,7 @@ HWY_INLINE void TakeScores(const TileScores& t, int r, Total&& total, const Sink
   Unroll<0, kPanels>([&](auto p) LOWBIT_STEP {
     const Floats scale = LoadFloats(t.scale + p * kPanelRows), bias = LoadFloats(t.bias + p * kPanelRows);
     const Floats value = Sub(ToFloats(total(p)), SetFloats(t.middle[r]));
-    // The same numbers, but additions do not wait for what multiplies.
-    const Floats constant = SetFloats(t.constant[r]);
-    const Floats offset =
-        t.weight == nullptr ? Add(bias, constant) : MulAdd(SetFloats(t.weight[r]), bias, constant);
+    const Floats offset = MulAdd(SetFloats(t.weight[r]), bias, SetFloats(t.constant[r]));
     score[p] = MulAdd(Mul(SetFloats(t.factor[r]), scale), value, offset);
   });
   sink.template Take<kPanels>(score, t.query + r, t.row, t.left);
@@ -227,7 +224,7 @@ void ScorePanels(const CodeAlphabet& alphabet, const ByteQueries& queries, int64
       const auto of = [&](int64_t r) {
         return TileScores{queries.factor + r,
                           queries.middle + r,
-                          queries.weight == nullptr ? nullptr : queries.weight + r,
+                          queries.weight + r,
                           queries.constant + r,
                           own_scale + i,
                           own_bias + i,
@@ -434,8 +431,8 @@ void ScoreCodes(const CodeAlphabet& alphabet, const ByteQueries& queries, int64_
   ScanCodes(alphabet, queries.bytes, queries.count, blocks, packed, stride, n, sums.data());
   for (int64_t r = 0; r < queries.count; ++r) {
     LOWBIT_KERNEL(Finish)
-    (sums.data() + r * n, n, queries.factor[r], queries.middle[r],
-     queries.weight == nullptr ? 1.0f : queries.weight[r], queries.constant[r], scale, bias, scores + r * n);
+    (sums.data() + r * n, n, queries.factor[r], queries.middle[r], queries.weight[r], queries.constant[r],
+     scale, bias, scores + r * n);
   }
 }
 

@@ -17,9 +17,8 @@ namespace lowbit {
 
 struct ByteQueries {
   int64_t count;
-  const int8_t* bytes;                      // (count, 32 blocks), in [-127, 127]
-  const float *factor, *middle, *constant;  // (count)
-  const float* weight = nullptr;            // (count); null: 1 for all
+  const int8_t* bytes;                               // (count, 32 blocks), in [-127, 127]
+  const float *factor, *middle, *weight, *constant;  // (count)
 };
 
 // scale and bias (n), scores (count, n).

@@ -186,6 +186,7 @@ GridQueries::GridQueries(const Grid& grid, MatrixView<const float> rows, float m
       middle_(factor_.size()),
       constant_(std::move(constant)),
       weight_(std::move(weight)) {
+  if (weight_.empty()) weight_.assign(factor_.size(), 1.0f);
   for (int64_t r = 0; r < rows.rows; ++r) {
     int32_t sum = 0;
     const float step = RoundToBytes(rows.Row(r), rows.cols, bytes_.data() + r * rows.cols, &sum);
@@ -199,8 +200,8 @@ ByteQueries GridQueries::queries() const {
           bytes_.data(),
           factor_.data(),
           middle_.data(),
-          constant_.data(),
-          weight_.empty() ? nullptr : weight_.data()};
+          weight_.data(),
+          constant_.data()};
 }
 
 void GridQueries::Scores(const uint8_t* codes, int64_t stride, int64_t n, const float* scale,

@@ -31,7 +31,7 @@
 
 namespace lowbit {
 
-inline constexpr int64_t kFactorBytes = 2;
+inline constexpr int64_t kFactorBytes = 2;  // of a factor, an f16
 
 struct VectorCodeOptions {
   RotationOptions rotation;

@@ -83,7 +83,7 @@ TEST(VectorCode, EstimatesAreInnerProductsWithTheDecodedVector) {
   }
 }
 
-// A batch gives what its queries give alone, and a query may be shifted after its projection.
+// A batch gives, bit for bit, what its queries give alone, and a query may be shifted after its projection.
 TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
   constexpr int64_t kQueries = 6, kCodes = 21;
   for (const std::string& name : VectorCodeNames()) {
@@ -106,6 +106,12 @@ TEST(VectorCode, BatchesScoreAsSingleQueriesDo) {
         code->PrepareBatch({{projected.data(), kQueries, width}, constant.data()}, kind)
             ->Scores(codes.data(), kCodes, scores.data());
         for (int64_t r = 0; r < kQueries; ++r) {
+          code->PrepareBatch(
+                  {{&projected[static_cast<size_t>(r * width)], 1, width}, &constant[static_cast<size_t>(r)]},
+                  kind)
+              ->Scores(codes.data(), kCodes, single.data());
+          ASSERT_TRUE(std::equal(single.begin(), single.end(), scores.begin() + r * kCodes))
+              << name << ' ' << r;
           std::vector<float> own(&q[static_cast<size_t>(r * d)], &q[static_cast<size_t>(r * d)] + d);
           for (size_t j = 0; shifted && j < own.size(); ++j) own[j] -= c[j];
           const auto query = code->Prepare(own.data());
